@@ -1,5 +1,11 @@
 package raft
 
+import (
+	"errors"
+	"runtime"
+	"time"
+)
+
 // Position is a place in the stream of everything ever staged into a Persister.
 // It only grows, also across restarts. Durability is a position, never an index:
 // an index can be overwritten, a position cannot.
@@ -68,4 +74,85 @@ type Persister interface {
 	// Flush makes everything staged before the call durable and returns a
 	// position up to which the stream is.
 	Flush() (Position, error)
+}
+
+// capture is what a flush will have made durable when it returns: the end of the
+// staged stream, and with it the end of the log at that moment.
+type capture struct {
+	position Position
+	tenure   *tenure // nil if this server did not lead
+	logEnd   uint64
+}
+
+// intakeDaemon is group commit. Woken when the inbox is no longer empty or
+// something was staged, it drains the inbox, appends and stages all of it as one
+// batch under one lock, lets the sync loops send it, and flushes: the leader's
+// disk works while the network does. What arrives during a flush is the next
+// batch. After the flush, promises that waited for it are spoken, and a leader
+// counts itself.
+func (rf *Raft) intakeDaemon() {
+	for {
+		select {
+		case <-rf.intakeWake:
+		case <-rf.guard.stopping:
+			return
+		}
+		for rf.flushOnce() {
+			select {
+			case <-rf.guard.stopping:
+				return
+			default:
+			}
+		}
+	}
+}
+
+// flushOnce takes in what waits and flushes what is staged; false if there was
+// nothing to flush.
+func (rf *Raft) flushOnce() bool {
+	rf.lock()
+	rf.drainInboxLocked()
+	c := capture{position: rf.staged, tenure: rf.tenure, logEnd: rf.log.lastIndex()}
+	if c.position <= Position(rf.durable.Load()) {
+		rf.unlock()
+		return false
+	}
+	rf.flushingBytes, rf.stagedBytes, rf.stagedSince = rf.stagedBytes, 0, 0
+	rf.unlock()
+
+	runtime.Gosched() // sockets are written before the local disk
+	began := time.Now()
+	position, err := rf.config.Store.Flush()
+	if err != nil {
+		var storage *StorageError
+		if !errors.As(err, &storage) {
+			err = &StorageError{Op: "flush", Path: "store", Err: err}
+		}
+		rf.guard.fail(err)
+		return false
+	}
+	rf.flushedUpTo(c, position, time.Since(began))
+	return true
+}
+
+// flushedUpTo takes note of a finished flush. The leader's own match moves to
+// the log end captured with the position, only if the tenure is still the one of
+// the capture: in another the entries there may be others.
+func (rf *Raft) flushedUpTo(c capture, position Position, took time.Duration) {
+	rf.lock()
+	if position < c.position {
+		rf.breachLocked("DURABLE", "a flush of everything up to position %d returned %d", c.position, position)
+		rf.unlock()
+		return
+	}
+	rf.durable.Store(uint64(min(position, rf.staged)))
+	rf.flushingBytes = 0
+	rf.flushTime += (took - rf.flushTime) / 8
+	rf.overdueAt.Store(int64(rf.stagedSince))
+	if t := rf.tenure; t != nil && t == c.tenure {
+		t.selfMatch = max(t.selfMatch, c.logEnd)
+		rf.advanceCommitLocked(t)
+	}
+	rf.unlock()
+	rf.flushed.Release()
 }

@@ -1,0 +1,126 @@
+package raft
+
+import "time"
+
+// applyBatchBytes bounds the entries of one call of Apply, so that what a batch
+// holds up (waiters, a stop) is bounded too.
+const applyBatchBytes = 1 << 20
+
+// applyDaemon gives committed entries to the state machine, in index order, from
+// one goroutine. It takes a bounded batch under the lock, delivers it without,
+// and takes the lock again to move lastApplied. What was handed over is committed,
+// so nothing can have changed about it meanwhile (APPLIED).
+func (rf *Raft) applyDaemon() {
+	for {
+		select {
+		case <-rf.applyWake:
+		case <-rf.guard.stopping:
+			return
+		}
+		for rf.applyNext() {
+			select {
+			case <-rf.guard.stopping:
+				return
+			default:
+			}
+		}
+	}
+}
+
+// applyNext applies one batch; false if there was nothing to apply.
+func (rf *Raft) applyNext() bool {
+	rf.lock()
+	from, upTo := rf.lastApplied+1, rf.applyEndLocked()
+	if upTo < from {
+		rf.unlock()
+		return false
+	}
+	commands := make([]Entry, 0, upTo-from+1)
+	for i := from; i <= upTo; i++ {
+		if e := rf.log.entry(i); e.Kind == EntryCommand {
+			commands = append(commands, e)
+		}
+	}
+	var results []Result
+	if len(rf.waiting) > 0 {
+		results = make([]Result, len(commands))
+	}
+	rf.unlock()
+
+	if len(commands) > 0 {
+		rf.config.StateMachine.Apply(commands, results)
+	}
+
+	rf.lock()
+	rf.lastApplied = upTo
+	woken := rf.takeWaitersLocked(from, upTo)
+	rf.applied.Store(upTo)
+	rf.unlock()
+
+	rf.appliedUp.Release()
+	for _, w := range woken {
+		w.settle(commands, results)
+	}
+	return true
+}
+
+// applyEndLocked returns the last index of the next batch. rf.mu must be held.
+func (rf *Raft) applyEndLocked() uint64 {
+	upTo := rf.lastApplied
+	for upTo < rf.commitIndex {
+		if upTo > rf.lastApplied && rf.log.bytesBetween(rf.lastApplied, upTo+1) > applyBatchBytes {
+			break
+		}
+		upTo++
+	}
+	return upTo
+}
+
+// awaitApplied returns nil once everything up to index is applied here.
+func (rf *Raft) awaitApplied(cancelled <-chan struct{}, index uint64) error {
+	for rf.applied.Load() < index {
+		moved := rf.appliedUp.Join()
+		if rf.applied.Load() >= index {
+			break
+		}
+		select {
+		case <-moved:
+		case <-cancelled:
+			return errCancelled
+		case <-rf.guard.stopping:
+			return ErrStopped
+		}
+	}
+	return nil
+}
+
+// diskWatch notices a flush that does not come back. It reads one atomic and
+// shares no lock with storage. Heartbeats prove a live process, not a live disk:
+// a leader whose flush is unfinished for an election timeout gives up the
+// leadership, and no server campaigns in that state. A single server has no one
+// to hand to and keeps the role.
+func (rf *Raft) diskWatch() {
+	ticker := time.NewTicker(rf.config.Heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-rf.guard.stopping:
+			return
+		}
+		if rf.leading.Load() && rf.flushOverdue() && len(rf.peers) > 0 {
+			rf.lock()
+			if rf.role == Leader && rf.flushOverdue() {
+				rf.becomeFollowerLocked(rf.currentTerm, "", "own disk is stalled: a flush is overdue")
+			}
+			rf.unlock()
+		}
+	}
+}
+
+// flushOverdue tells whether something staged has waited for its flush longer
+// than an election timeout.
+func (rf *Raft) flushOverdue() bool {
+	since := rf.overdueAt.Load()
+	return since != 0 && time.Since(rf.born)-time.Duration(since) > rf.config.ElectionTimeoutMax
+}

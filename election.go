@@ -1,0 +1,334 @@
+package raft
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"lockstep.example/raft/internal/quorum"
+	"lockstep.example/raft/internal/wake"
+)
+
+// electionTimer is a version and an optional deadline. Every reset adds one to
+// the version and draws a fresh random deadline; stop adds one and removes it.
+// Its mutex is a leaf: the order is always Raft.mu, then the timer.
+type electionTimer struct {
+	min, max time.Duration
+	random   func() uint64
+	moved    wake.Signal // wakes the daemon
+
+	mu       sync.Mutex
+	version  uint64
+	deadline time.Time // zero: none
+	eager    bool      // a campaign may live on this version: every move of it must wake the daemon
+}
+
+func (t *electionTimer) init(minimum, maximum time.Duration, random func() uint64) {
+	t.min, t.max, t.random, t.moved = minimum, maximum, random, wake.NewSignal()
+}
+
+// reset starts a new period. The daemon is woken only if it has something to do
+// now: a campaign to cancel, or an earlier deadline to sleep on. Else it finds
+// the moved version when the old deadline wakes it.
+func (t *electionTimer) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, eager := t.deadline, t.eager
+	t.drawLocked()
+	t.eager = false
+	if eager || before.IsZero() || t.deadline.Before(before) {
+		t.moved.Notify()
+	}
+}
+
+func (t *electionTimer) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.version++
+	t.deadline, t.eager = time.Time{}, false
+	t.moved.Notify()
+}
+
+// resetIf resets the timer only if version is still current, and returns the
+// version it made. That version belongs to whoever called.
+func (t *electionTimer) resetIf(version uint64) (made uint64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.version != version {
+		return 0, false
+	}
+	t.drawLocked()
+	t.eager = true
+	return t.version, true
+}
+
+func (t *electionTimer) read() (version uint64, deadline time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.version, t.deadline
+}
+
+// drawLocked makes the next version with a fresh deadline. t.mu must be held.
+func (t *electionTimer) drawLocked() {
+	t.version++
+	t.deadline = time.Now().Add(t.min + time.Duration(t.random()%uint64(t.max-t.min)))
+}
+
+// electionDaemon sleeps until the deadline of the timer passes or its version
+// moves. Whenever it wakes, for whatever reason, it cancels the campaign in
+// flight. If the deadline passed and the version is still the one it slept on, it
+// resets the timer and starts a campaign, in one step under Raft.mu: a heartbeat
+// that arrives between the firing and the campaign moves the version and wins.
+// Then it sleeps on the version the reset made, which belongs to the campaign and
+// does not cancel it. A firing that may not campaign does the same reset and
+// starts nothing.
+//
+// Cancelling is a courtesy: a campaign whose term has passed gives up by itself,
+// after checking term and role under the lock.
+func (rf *Raft) electionDaemon() {
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	live := campaignHandle{cancel: func() {}}
+	defer func() { live.cancel() }()
+	version, deadline := rf.timer.read()
+	for {
+		if !rf.sleepUntil(alarm, deadline) {
+			return
+		}
+		now, latest := rf.timer.read()
+		fired := now == version && !deadline.IsZero() && !time.Now().Before(deadline)
+		if now == version && !fired {
+			continue // woken for a version already seen
+		}
+		live.end()
+		if !fired {
+			version, deadline = now, latest
+			continue
+		}
+		rf.lock()
+		if made, ok := rf.timer.resetIf(version); ok {
+			version = made
+			live = rf.startCampaignLocked()
+		}
+		rf.unlock()
+		current, latest := rf.timer.read()
+		if current != version {
+			live.end()
+			version = current
+		}
+		deadline = latest
+	}
+}
+
+// sleepUntil waits for the deadline, if there is one, or for the timer to move;
+// false if the server is stopping.
+func (rf *Raft) sleepUntil(alarm *time.Timer, deadline time.Time) bool {
+	var passed <-chan time.Time
+	if !deadline.IsZero() {
+		alarm.Reset(time.Until(deadline))
+		passed = alarm.C
+	}
+	select {
+	case <-passed:
+	case <-rf.timer.moved:
+	case <-rf.guard.stopping:
+		return false
+	}
+	return true
+}
+
+// campaignHandle is the daemon's hold on the one campaign in flight.
+type campaignHandle struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended; nil if none was started
+}
+
+// end cancels the campaign and waits for it, so that at most one is live. It
+// ends promptly: everything it waits for also waits for its context.
+func (h *campaignHandle) end() {
+	h.cancel()
+	if h.done != nil {
+		<-h.done
+	}
+}
+
+// campaignReport is what the last campaign met, for Why.
+type campaignReport struct {
+	term     uint64
+	began    time.Time
+	refusals map[ServerID]Refusal
+	granted  int
+}
+
+// startCampaignLocked starts one campaign if this server may campaign: as a voter
+// that was admitted, whose flushes come through, and that does not lead. rf.mu
+// must be held.
+func (rf *Raft) startCampaignLocked() campaignHandle {
+	none := campaignHandle{cancel: func() {}}
+	switch {
+	case rf.role == Leader, rf.incarnation == 0, !rf.configuration.IsVoter(rf.config.ID):
+		return none
+	case rf.flushOverdue():
+		rf.config.Logger.Warn("raft: no campaign while a flush is overdue", "server", rf.config.ID)
+		return none
+	}
+	rf.setLeaderLocked("")
+	rf.setRoleLocked(PreCandidate)
+	rf.lastCampaign = campaignReport{term: rf.currentTerm + 1, began: time.Now(), refusals: map[ServerID]Refusal{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := campaignHandle{cancel: cancel, done: make(chan struct{})}
+	term := rf.currentTerm
+	started := rf.guard.start("campaign", func() {
+		defer close(h.done)
+		rf.campaign(ctx, term)
+	})
+	if !started {
+		close(h.done)
+	}
+	return h
+}
+
+// campaign runs one campaign from start to end, begun in the given term.
+//
+// Pre-vote asks at term+1; nothing is persisted and no term moves, here or at
+// the voters. With a quorum, and still in the same term and role, the new term
+// and the vote for self are staged as one and flushed; only then are votes asked
+// for. With a quorum of them, and still in that term and role, this server leads.
+// Whatever happens in between, the next firing of the timer starts over.
+func (rf *Raft) campaign(ctx context.Context, term uint64) {
+	if !rf.collect(ctx, PreCandidate, term, term+1) {
+		return
+	}
+
+	rf.lock()
+	if ctx.Err() != nil || rf.role != PreCandidate || rf.currentTerm != term {
+		rf.unlock()
+		return
+	}
+	term++
+	rf.setTermLocked(term, candidate{rf.config.ID, rf.incarnation})
+	rf.setRoleLocked(Candidate)
+	position := rf.staged
+	rf.unlock()
+
+	if rf.awaitDurable(ctx.Done(), position) != nil {
+		return
+	}
+	if !rf.collect(ctx, Candidate, term, term) {
+		return
+	}
+
+	rf.lock()
+	defer rf.unlock()
+	if ctx.Err() == nil && rf.role == Candidate && rf.currentTerm == term {
+		rf.becomeLeaderLocked()
+	}
+}
+
+// ballot is one voter's answer.
+type ballot struct {
+	voter ServerID
+	reply *RequestVoteReply
+}
+
+// collect asks every other voter and reports whether a quorum granted. Votes
+// are counted once a voter, by the server of this configuration that the call
+// was made to, and only in the role and term of this round. It gives up when ctx
+// ends, when the role or term moved, or when a quorum can no longer be had.
+func (rf *Raft) collect(ctx context.Context, role Role, term, askTerm uint64) bool {
+	rf.lock()
+	if rf.role != role || rf.currentTerm != term {
+		rf.unlock()
+		return false
+	}
+	var requests []*RequestVoteArgs
+	for _, s := range rf.configuration.Servers {
+		if s.ID != rf.config.ID && rf.configuration.IsVoter(s.ID) {
+			args := &RequestVoteArgs{
+				Header: rf.headerLocked(s.ID), PreVote: role == PreCandidate,
+				LastLogIndex: rf.log.lastIndex(), LastLogTerm: rf.log.lastTerm(),
+			}
+			args.Term = askTerm
+			requests = append(requests, args)
+		}
+	}
+	voters, old := rf.configuration.Voters, rf.configuration.OldVoters
+	rf.unlock()
+
+	// Room for every answer: a callback never waits, whoever has gone.
+	ballots := make(chan ballot, len(requests))
+	deadline := time.Now().Add(rf.config.ElectionTimeoutMax)
+	for _, args := range requests {
+		rf.peers[args.To].RequestVote(args, deadline, func(reply *RequestVoteReply, err error) {
+			rf.guard.run("vote reply", func() { rf.heard(args.To, err) })
+			ballots <- ballot{args.To, reply}
+		})
+	}
+
+	// An answer is 1 if granted, 0 if refused; who has not answered is missing.
+	answers := map[ServerID]uint64{rf.config.ID: 1}
+	granted := func(id ServerID) uint64 { return answers[id] }
+	possible := func(id ServerID) uint64 {
+		if answer, ok := answers[id]; ok {
+			return answer
+		}
+		return 1
+	}
+	for quorum.Agreed(voters, old, granted) == 0 {
+		if quorum.Agreed(voters, old, possible) == 0 {
+			return false
+		}
+		select {
+		case b := <-ballots:
+			answers[b.voter] = rf.countBallot(role, term, b)
+		case <-ctx.Done():
+			return false
+		case <-rf.guard.stopping:
+			return false
+		}
+	}
+	return true
+}
+
+// countBallot looks at one answer under the lock: it counts only in the role and
+// term of its round; a higher term makes this server a follower of it.
+func (rf *Raft) countBallot(role Role, term uint64, b ballot) uint64 {
+	rf.lock()
+	defer rf.unlock()
+	if b.reply == nil || rf.role != role || rf.currentTerm != term {
+		return 0
+	}
+	if b.reply.Granted && (role == PreCandidate || b.reply.Term == term) {
+		rf.lastCampaign.granted++
+		return 1
+	}
+	rf.lastCampaign.refusals[b.voter] = b.reply.Refusal
+	if b.reply.Term > rf.currentTerm && b.reply.Term <= maxIndex {
+		rf.becomeFollowerLocked(b.reply.Term, "", fmt.Sprintf("%s has term %d", b.voter, b.reply.Term))
+	}
+	return 0
+}
+
+// becomeLeaderLocked takes over the term, under one lock: stop the timer, fresh
+// progress and authority, append the sentinel, wake every daemon. rf.mu must be
+// held.
+func (rf *Raft) becomeLeaderLocked() {
+	if !rf.guardLeaderLocked(rf.config.ID) {
+		return
+	}
+	rf.timer.stop()
+	t := rf.newTenureLocked()
+	rf.tenure = t
+	rf.setRoleLocked(Leader)
+	rf.setLeaderLocked(rf.config.ID)
+	rf.leading.Store(true)
+	rf.appendOwnLocked(NewBatch(AppendEntry(nil, EntrySentinel, rf.currentTerm, nil), 1))
+	rf.config.Logger.Info("raft: leader", "server", rf.config.ID, "term", rf.currentTerm, "sentinel", t.sentinelIndex)
+
+	rf.guard.start("authority", func() { rf.authorityDaemon(t) })
+	for _, p := range t.followers {
+		rf.guard.start("sync log", func() { rf.syncLoop(t, p) })
+	}
+	rf.intakeWake.Notify()
+}
