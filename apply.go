@@ -29,39 +29,45 @@ func (rf *Raft) applyDaemon() {
 
 // applyNext applies one batch; false if there was nothing to apply.
 func (rf *Raft) applyNext() bool {
-	rf.lock()
-	from, upTo := rf.lastApplied+1, rf.applyEndLocked()
+	from, upTo, commands, results := rf.takeCommitted()
 	if upTo < from {
-		rf.unlock()
 		return false
 	}
-	commands := make([]Entry, 0, upTo-from+1)
-	for i := from; i <= upTo; i++ {
-		if e := rf.log.entry(i); e.Kind == EntryCommand {
-			commands = append(commands, e)
-		}
-	}
-	var results []Result
-	if len(rf.waiting) > 0 {
-		results = make([]Result, len(commands))
-	}
-	rf.unlock()
-
 	if len(commands) > 0 {
 		rf.config.StateMachine.Apply(commands, results)
 	}
-
-	rf.lock()
-	rf.lastApplied = upTo
-	woken := rf.takeWaitersLocked(from, upTo)
-	rf.applied.Store(upTo)
-	rf.unlock()
-
+	woken := rf.appliedUpTo(from, upTo)
 	rf.appliedUp.Release()
 	for _, w := range woken {
 		w.settle(commands, results)
 	}
 	return true
+}
+
+// takeCommitted returns the next indexes to apply, from..upTo, with the commands
+// among them, and room for their results if anybody here waits.
+func (rf *Raft) takeCommitted() (from, upTo uint64, commands []Entry, results []Result) {
+	rf.lock()
+	defer rf.unlock()
+	from, upTo = rf.lastApplied+1, rf.applyEndLocked()
+	commands = make([]Entry, 0, upTo+1-from)
+	for i := from; i <= upTo; i++ {
+		if e := rf.log.entry(i); e.Kind == EntryCommand {
+			commands = append(commands, e)
+		}
+	}
+	if len(rf.waiting) > 0 {
+		results = make([]Result, len(commands))
+	}
+	return from, upTo, commands, results
+}
+
+func (rf *Raft) appliedUpTo(from, upTo uint64) []appliedWaiter {
+	rf.lock()
+	defer rf.unlock()
+	rf.lastApplied = upTo
+	rf.applied.Store(upTo)
+	return rf.takeWaitersLocked(from, upTo)
 }
 
 // applyEndLocked returns the last index of the next batch. rf.mu must be held.
@@ -109,12 +115,16 @@ func (rf *Raft) diskWatch() {
 			return
 		}
 		if rf.leading.Load() && rf.flushOverdue() && len(rf.peers) > 0 {
-			rf.lock()
-			if rf.role == Leader && rf.flushOverdue() {
-				rf.becomeFollowerLocked(rf.currentTerm, "", "own disk is stalled: a flush is overdue")
-			}
-			rf.unlock()
+			rf.giveUpStalled()
 		}
+	}
+}
+
+func (rf *Raft) giveUpStalled() {
+	rf.lock()
+	defer rf.unlock()
+	if rf.role == Leader && rf.flushOverdue() {
+		rf.becomeFollowerLocked(rf.currentTerm, "", "own disk is stalled: a flush is overdue")
 	}
 }
 

@@ -106,12 +106,9 @@ func (rf *Raft) electionDaemon() {
 			version, deadline = now, latest
 			continue
 		}
-		rf.lock()
-		if made, ok := rf.timer.resetIf(version); ok {
-			version = made
-			live = rf.startCampaignLocked()
+		if made, handle, ok := rf.fire(version); ok {
+			version, live = made, handle
 		}
-		rf.unlock()
 		current, latest := rf.timer.read()
 		if current != version {
 			live.end()
@@ -119,6 +116,17 @@ func (rf *Raft) electionDaemon() {
 		}
 		deadline = latest
 	}
+}
+
+// fire is the one atomic step from a firing to a campaign: false if the version
+// moved meanwhile.
+func (rf *Raft) fire(version uint64) (made uint64, live campaignHandle, ok bool) {
+	rf.lock()
+	defer rf.unlock()
+	if made, ok = rf.timer.resetIf(version); ok {
+		live = rf.startCampaignLocked()
+	}
+	return made, live, ok
 }
 
 // sleepUntil waits for the deadline, if there is one, or for the timer to move;
@@ -201,20 +209,11 @@ func (rf *Raft) campaign(ctx context.Context, term uint64) {
 		return
 	}
 
-	rf.lock()
-	if ctx.Err() != nil || rf.role != PreCandidate || rf.currentTerm != term {
-		rf.unlock()
+	position, ok := rf.raiseTerm(ctx, term)
+	if !ok || rf.awaitDurable(ctx.Done(), position) != nil {
 		return
 	}
 	term++
-	rf.setTermLocked(term, candidate{rf.config.ID, rf.incarnation})
-	rf.setRoleLocked(Candidate)
-	position := rf.staged
-	rf.unlock()
-
-	if rf.awaitDurable(ctx.Done(), position) != nil {
-		return
-	}
 	if !rf.collect(ctx, Candidate, term, term) {
 		return
 	}
@@ -226,10 +225,24 @@ func (rf *Raft) campaign(ctx context.Context, term uint64) {
 	}
 }
 
+// raiseTerm stages the next term with the vote for self, if the pre-vote that was
+// won still counts, and returns where both will be durable.
+func (rf *Raft) raiseTerm(ctx context.Context, term uint64) (Position, bool) {
+	rf.lock()
+	defer rf.unlock()
+	if ctx.Err() != nil || rf.role != PreCandidate || rf.currentTerm != term {
+		return 0, false
+	}
+	rf.setTermLocked(term+1, candidate{rf.config.ID, rf.incarnation})
+	rf.setRoleLocked(Candidate)
+	return rf.staged, true
+}
+
 // ballot is one voter's answer.
 type ballot struct {
 	voter ServerID
 	reply *RequestVoteReply
+	err   error
 }
 
 // collect asks every other voter and reports whether a quorum granted. Votes
@@ -237,32 +250,17 @@ type ballot struct {
 // was made to, and only in the role and term of this round. It gives up when ctx
 // ends, when the role or term moved, or when a quorum can no longer be had.
 func (rf *Raft) collect(ctx context.Context, role Role, term, askTerm uint64) bool {
-	rf.lock()
-	if rf.role != role || rf.currentTerm != term {
-		rf.unlock()
+	requests, voters, old := rf.requests(role, term, askTerm)
+	if voters == nil {
 		return false
 	}
-	var requests []*RequestVoteArgs
-	for _, s := range rf.configuration.Servers {
-		if s.ID != rf.config.ID && rf.configuration.IsVoter(s.ID) {
-			args := &RequestVoteArgs{
-				Header: rf.headerLocked(s.ID), PreVote: role == PreCandidate,
-				LastLogIndex: rf.log.lastIndex(), LastLogTerm: rf.log.lastTerm(),
-			}
-			args.Term = askTerm
-			requests = append(requests, args)
-		}
-	}
-	voters, old := rf.configuration.Voters, rf.configuration.OldVoters
-	rf.unlock()
 
 	// Room for every answer: a callback never waits, whoever has gone.
 	ballots := make(chan ballot, len(requests))
 	deadline := time.Now().Add(rf.config.ElectionTimeoutMax)
 	for _, args := range requests {
 		rf.peers[args.To].RequestVote(args, deadline, func(reply *RequestVoteReply, err error) {
-			rf.guard.run("vote reply", func() { rf.heard(args.To, err) })
-			ballots <- ballot{args.To, reply}
+			ballots <- ballot{args.To, reply, err}
 		})
 	}
 
@@ -291,11 +289,33 @@ func (rf *Raft) collect(ctx context.Context, role Role, term, askTerm uint64) bo
 	return true
 }
 
+// requests builds the vote requests of one round, with the voter sets that decide
+// it; nil if the role or the term moved.
+func (rf *Raft) requests(role Role, term, askTerm uint64) (requests []*RequestVoteArgs, voters, old []ServerID) {
+	rf.lock()
+	defer rf.unlock()
+	if rf.role != role || rf.currentTerm != term {
+		return nil, nil, nil
+	}
+	for _, s := range rf.configuration.Servers {
+		if s.ID != rf.config.ID && rf.configuration.IsVoter(s.ID) {
+			args := &RequestVoteArgs{
+				Header: rf.headerLocked(s.ID), PreVote: role == PreCandidate,
+				LastLogIndex: rf.log.lastIndex(), LastLogTerm: rf.log.lastTerm(),
+			}
+			args.Term = askTerm
+			requests = append(requests, args)
+		}
+	}
+	return requests, rf.configuration.Voters, rf.configuration.OldVoters
+}
+
 // countBallot looks at one answer under the lock: it counts only in the role and
 // term of its round; a higher term makes this server a follower of it.
 func (rf *Raft) countBallot(role Role, term uint64, b ballot) uint64 {
 	rf.lock()
 	defer rf.unlock()
+	rf.heardLocked(b.voter, b.err)
 	if b.reply == nil || rf.role != role || rf.currentTerm != term {
 		return 0
 	}

@@ -47,34 +47,37 @@ func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error
 }
 
 // HandleRequestVote implements Handler: a vote or a pre-vote is asked for.
-func (rf *Raft) HandleRequestVote(args *RequestVoteArgs) (reply *RequestVoteReply, err error) {
-	ran := rf.guard.run("vote", func() {
-		if args.Term == 0 || args.Term > maxIndex || args.LastLogIndex > maxIndex || args.LastLogTerm > args.Term {
-			err = fmt.Errorf("%w: vote request of %s for term %d with a log that ends at index %d of term %d", ErrMalformed, args.From, args.Term, args.LastLogIndex, args.LastLogTerm)
-			return
-		}
-		if rf.misdirected(&args.Header) {
-			reply = &RequestVoteReply{Refusal: RefusedNotForMe}
-			return
-		}
-		rf.lock()
-		var refusal Refusal
-		if args.PreVote {
-			refusal = rf.preVoteLocked(args)
-		} else {
-			refusal = rf.voteLocked(args)
-		}
-		reply = &RequestVoteReply{Term: rf.currentTerm, Granted: refusal == Agreed, Refusal: refusal}
-		position := rf.staged
-		rf.unlock()
-		if err = rf.promise(position); err != nil {
-			reply = nil
-		}
-	})
-	if !ran {
-		err = ErrStopped
+func (rf *Raft) HandleRequestVote(args *RequestVoteArgs) (*RequestVoteReply, error) {
+	if args.Term == 0 || args.Term > maxIndex || args.LastLogIndex > maxIndex || args.LastLogTerm > args.Term {
+		return nil, fmt.Errorf("%w: vote request of %s for term %d with a log that ends at index %d of term %d", ErrMalformed, args.From, args.Term, args.LastLogIndex, args.LastLogTerm)
 	}
-	return reply, err
+	if rf.misdirected(&args.Header) {
+		return &RequestVoteReply{Refusal: RefusedNotForMe}, nil
+	}
+	var reply *RequestVoteReply
+	err := ErrStopped
+	rf.guard.run("vote", func() {
+		var position Position
+		reply, position = rf.takeVote(args)
+		err = rf.promise(position)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+// takeVote decides, and returns with the reply where it will be durable.
+func (rf *Raft) takeVote(args *RequestVoteArgs) (*RequestVoteReply, Position) {
+	rf.lock()
+	defer rf.unlock()
+	var refusal Refusal
+	if args.PreVote {
+		refusal = rf.preVoteLocked(args)
+	} else {
+		refusal = rf.voteLocked(args)
+	}
+	return &RequestVoteReply{Term: rf.currentTerm, Granted: refusal == Agreed, Refusal: refusal}, rf.staged
 }
 
 // preVoteLocked says whether this server would vote for the candidate in the
@@ -192,50 +195,51 @@ func (rf *Raft) checkAppend(args *AppendEntriesArgs) (received, error) {
 // after staging, before the wait for the flush, on every way out. Over an
 // unordered transport a request that comes before its predecessor waits a little
 // for it.
-func (rf *Raft) HandleAppendEntries(args *AppendEntriesArgs, turn Turn) (reply *AppendEntriesReply, err error) {
-	ran := rf.guard.run("append", func() {
+func (rf *Raft) HandleAppendEntries(args *AppendEntriesArgs, turn Turn) (*AppendEntriesReply, error) {
+	if turn != nil {
+		defer turn.End() // for the ways out that never reach takeAppend
+	}
+	r, err := rf.checkAppend(args)
+	if err != nil {
+		return nil, err
+	}
+	if rf.misdirected(&args.Header) {
+		return &AppendEntriesReply{Refusal: RefusedNotForMe}, nil
+	}
+	var reply *AppendEntriesReply
+	err = ErrStopped
+	rf.guard.run("append", func() {
 		var position Position
-		reply, position, err = rf.takeAppend(args, turn)
-		if err != nil || reply.Refusal == RefusedNotForMe {
+		if reply, position = rf.takeAppend(&r, turn); reply == nil {
 			return
 		}
 		if args.Heartbeat && reply.Refusal == Agreed {
 			position = 0 // proves round and term only: no durability is promised
 		}
-		if err = rf.promise(position); err != nil {
-			reply = nil
-		}
+		err = rf.promise(position)
 	})
-	if !ran {
-		if turn != nil {
-			turn.End()
-		}
-		err = ErrStopped
+	if err != nil {
+		return nil, err
 	}
-	return reply, err
+	return reply, nil
 }
 
-func (rf *Raft) takeAppend(args *AppendEntriesArgs, turn Turn) (*AppendEntriesReply, Position, error) {
+// takeAppend handles a request in its turn, and returns with the reply where it
+// will be durable; nil if the connection closed before its turn came.
+func (rf *Raft) takeAppend(r *received, turn Turn) (*AppendEntriesReply, Position) {
 	if turn != nil {
 		defer turn.End()
-	}
-	r, err := rf.checkAppend(args)
-	if err != nil {
-		return nil, 0, err
-	}
-	if rf.misdirected(&args.Header) {
-		return &AppendEntriesReply{Refusal: RefusedNotForMe}, 0, nil
-	}
-	if turn != nil && !turn.Wait() {
-		return nil, 0, ErrStopped
+		if !turn.Wait() {
+			return nil, 0
+		}
 	}
 	rf.lock()
 	defer rf.unlock()
-	if turn == nil && !args.Heartbeat {
-		rf.awaitPredecessorLocked(args)
+	if turn == nil && !r.Heartbeat {
+		rf.awaitPredecessorLocked(r.AppendEntriesArgs)
 	}
-	reply := rf.appendLocked(&r)
-	return reply, rf.staged, nil
+	reply := rf.appendLocked(r)
+	return reply, rf.staged
 }
 
 // maxEarly bounds the requests that wait for the one before them.

@@ -110,16 +110,10 @@ func (rf *Raft) intakeDaemon() {
 // flushOnce takes in what waits and flushes what is staged; false if there was
 // nothing to flush.
 func (rf *Raft) flushOnce() bool {
-	rf.lock()
-	rf.drainInboxLocked()
-	c := capture{position: rf.staged, tenure: rf.tenure, logEnd: rf.log.lastIndex()}
-	if c.position <= Position(rf.durable.Load()) {
-		rf.unlock()
+	c, ok := rf.takeIn()
+	if !ok {
 		return false
 	}
-	rf.flushingBytes, rf.stagedBytes, rf.stagedSince = rf.stagedBytes, 0, 0
-	rf.unlock()
-
 	runtime.Gosched() // sockets are written before the local disk
 	began := time.Now()
 	position, err := rf.config.Store.Flush()
@@ -132,7 +126,22 @@ func (rf *Raft) flushOnce() bool {
 		return false
 	}
 	rf.flushedUpTo(c, position, time.Since(began))
+	rf.flushed.Release()
 	return true
+}
+
+// takeIn drains the inbox and captures what the next flush will make durable;
+// false if all is durable already.
+func (rf *Raft) takeIn() (capture, bool) {
+	rf.lock()
+	defer rf.unlock()
+	rf.drainInboxLocked()
+	c := capture{position: rf.staged, tenure: rf.tenure, logEnd: rf.log.lastIndex()}
+	if c.position <= Position(rf.durable.Load()) {
+		return c, false
+	}
+	rf.flushingBytes, rf.stagedBytes, rf.stagedSince = rf.stagedBytes, 0, 0
+	return c, true
 }
 
 // flushedUpTo takes note of a finished flush. The leader's own match moves to
@@ -140,9 +149,9 @@ func (rf *Raft) flushOnce() bool {
 // the capture: in another the entries there may be others.
 func (rf *Raft) flushedUpTo(c capture, position Position, took time.Duration) {
 	rf.lock()
+	defer rf.unlock()
 	if position < c.position {
 		rf.breachLocked("DURABLE", "a flush of everything up to position %d returned %d", c.position, position)
-		rf.unlock()
 		return
 	}
 	rf.durable.Store(uint64(min(position, rf.staged)))
@@ -153,6 +162,4 @@ func (rf *Raft) flushedUpTo(c capture, position Position, took time.Duration) {
 		t.selfMatch = max(t.selfMatch, c.logEnd)
 		rf.advanceCommitLocked(t)
 	}
-	rf.unlock()
-	rf.flushed.Release()
 }

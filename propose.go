@@ -11,6 +11,10 @@ import (
 // errCancelled is the caller's context; whoever has the context says more.
 var errCancelled = errors.New("cancelled")
 
+// errGone is the cause of an unknown outcome when the server stops. It is not
+// ErrStopped, which says for certain that a proposal had no effect.
+var errGone = errors.New("the server stopped")
+
 // Ticket says where Start appended a command.
 type Ticket struct {
 	Index, Term, Number uint64
@@ -117,11 +121,11 @@ func (rf *Raft) Propose(ctx context.Context, command []byte) (Result, error) {
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
 	case <-rf.guard.stopping:
-		cause = ErrStopped
+		cause = errGone
 	}
 	// The waiter is left to whoever still holds it, and not used again.
 	if w.state.CompareAndSwap(waiterQueued, waiterWithdrawn) {
-		if cause == ErrStopped {
+		if cause == errGone {
 			return Result{}, fmt.Errorf("propose: %w before the command was appended", ErrStopped)
 		}
 		return Result{}, fmt.Errorf("propose: %w (%w)", &OverloadedError{Budget: "inbox", Limit: rf.config.MaxInboxBytes}, cause)

@@ -47,11 +47,9 @@ type contact struct {
 	downAt time.Time
 }
 
-// heard records how a call to another server ended. A reply proves a process,
-// so it ends what the transport told before.
-func (rf *Raft) heard(id ServerID, err error) {
-	rf.lock()
-	defer rf.unlock()
+// heardLocked records how a call to another server ended. A reply proves a
+// process, so it ends what the transport told before. rf.mu must be held.
+func (rf *Raft) heardLocked(id ServerID, err error) {
 	if c := rf.contacts[id]; c != nil {
 		c.err, c.at = err, time.Now()
 		if err == nil {
@@ -116,13 +114,17 @@ func (rf *Raft) Health() Health {
 	default:
 	}
 	h := Health{Live: !rf.flushOverdue()}
-	rf.lock()
-	h.Ready = h.Live && rf.troubleLocked() == ""
-	rf.unlock()
+	h.Ready = h.Live && rf.trouble() == ""
 	if !h.Ready {
 		h.Reason = rf.Why()
 	}
 	return h
+}
+
+func (rf *Raft) trouble() string {
+	rf.lock()
+	defer rf.unlock()
+	return rf.troubleLocked()
 }
 
 // Why says in one line what this server is doing and, if writes would fail here,

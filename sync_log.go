@@ -95,13 +95,7 @@ func (rf *Raft) syncLoop(t *tenure, p *progress) {
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
-		rf.lock()
-		if rf.tenure != t {
-			rf.unlock()
-			return
-		}
-		call, pause := rf.nextCallLocked(t, p, time.Now())
-		rf.unlock()
+		call, pause := rf.nextCall(t, p)
 		if call != nil {
 			rf.sendAppend(t, call)
 			continue
@@ -122,16 +116,20 @@ func (rf *Raft) syncLoop(t *tenure, p *progress) {
 	}
 }
 
+func (rf *Raft) nextCall(t *tenure, p *progress) (*appendCall, time.Duration) {
+	rf.lock()
+	defer rf.unlock()
+	if rf.tenure != t {
+		return nil, 0 // t.done is closed
+	}
+	return rf.nextCallLocked(t, p, time.Now())
+}
+
 func (rf *Raft) sendAppend(t *tenure, call *appendCall) {
 	p := call.p
 	p.peer.AppendEntries(call.args, call.built.Add(rf.config.ElectionTimeoutMax), func(reply *AppendEntriesReply, err error) {
 		rf.guard.run("append reply", func() {
-			rf.heard(p.id, err)
-			if call.args.Heartbeat {
-				rf.heartbeatReplied(t, call, reply)
-			} else {
-				rf.appendReplied(t, call, reply)
-			}
+			rf.sendAll(t, rf.credit(t, call, reply, err))
 		})
 	})
 }
@@ -238,42 +236,58 @@ func (p *progress) backOff(now time.Time, limit time.Duration) {
 	p.failures++
 }
 
-// appendReplied credits the answer to a data message. It is credited only to the
-// progress object that sent it, in the tenure it was sent in; a refusal only to
-// the window it was sent in.
-func (rf *Raft) appendReplied(t *tenure, call *appendCall, reply *AppendEntriesReply) {
+// credit takes the answer to a message of a tenure, and returns the heartbeats of
+// the round that it may have opened. An answer is credited only to the progress
+// object that sent the message, in the tenure it was sent in.
+func (rf *Raft) credit(t *tenure, call *appendCall, reply *AppendEntriesReply, err error) []*appendCall {
 	rf.lock()
+	defer rf.unlock()
 	p := call.p
+	rf.heardLocked(p.id, err)
 	if rf.tenure != t {
-		rf.unlock()
-		return
+		return nil
 	}
-	now := time.Now()
+	if reply != nil && rf.higherTermLocked(p.id, reply.Term) {
+		return nil
+	}
+	if reply != nil && reply.Term != t.term {
+		reply = nil // not for me, or older than this tenure: worth as much as none
+	}
+	if call.args.Heartbeat {
+		rf.heartbeatRepliedLocked(call, reply)
+	} else {
+		rf.appendRepliedLocked(t, call, reply)
+	}
+	return rf.verifyLocked()
+}
+
+// appendRepliedLocked credits the answer to a data message; nil if there is none.
+// A refusal counts only for the window it was sent in, and only a conflict says
+// where to go on. rf.mu must be held.
+func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEntriesReply) {
+	p := call.p
 	p.forget(call)
+	current := call.epoch == p.epoch
 	switch {
-	case reply != nil && rf.higherTermLocked(p.id, reply.Term):
-	case reply != nil && reply.Term == t.term && reply.Refusal == Agreed:
-		rf.ackLocked(t, call)
+	case reply != nil && reply.Refusal == Agreed:
+		rf.ackLocked(call)
 		rf.matchedLocked(t, p, call.args.PrevLogIndex+uint64(call.args.Batch.Count))
-	case reply != nil && reply.Term == t.term && reply.Refusal == RefusedConflict:
-		rf.ackLocked(t, call)
-		if call.epoch == p.epoch && call.args.PrevLogIndex > p.matchIndex {
+	case reply != nil && reply.Refusal == RefusedConflict:
+		rf.ackLocked(call)
+		if current && call.args.PrevLogIndex > p.matchIndex {
 			p.reprobe(rf.afterConflictLocked(call.args.PrevLogIndex, reply))
 			p.retryAt = time.Time{}
 		}
-	default: // lost, late, busy, not for me: send it again, but not at once
-		if reply != nil && reply.Term == t.term && reply.Refusal == RefusedBusy {
-			rf.ackLocked(t, call)
+	default: // lost, late, busy: send it again, but not at once
+		if reply != nil && reply.Refusal == RefusedBusy {
+			rf.ackLocked(call)
 		}
-		if call.epoch == p.epoch {
+		if current {
 			p.reprobe(p.matchIndex + 1)
-			p.backOff(now, rf.config.Heartbeat)
+			p.backOff(time.Now(), rf.config.Heartbeat)
 		}
 	}
 	p.wake.Notify()
-	calls := rf.verifyLocked()
-	rf.unlock()
-	rf.sendAll(t, calls)
 }
 
 // higherTermLocked steps down if a reply carries a higher term. rf.mu must be held.

@@ -122,17 +122,18 @@ func (rf *Raft) joinRound(cancelled <-chan struct{}, gate *readGate, open func()
 
 // openOwnRound opens a round of this leader for the reads that wait.
 func (rf *Raft) openOwnRound() {
-	rf.lock()
-	t := rf.tenure
-	if t == nil {
-		gone := rf.notLeaderLocked("")
-		rf.unlock()
-		rf.reads.fail(gone)
-		return
-	}
-	calls := rf.openRoundLocked(t)
-	rf.unlock()
+	t, calls := rf.nextRound()
 	rf.sendAll(t, calls)
+}
+
+func (rf *Raft) nextRound() (*tenure, []*appendCall) {
+	rf.lock()
+	defer rf.unlock()
+	if rf.tenure == nil {
+		rf.reads.fail(rf.notLeaderLocked(""))
+		return nil, nil
+	}
+	return rf.tenure, rf.openRoundLocked(rf.tenure)
 }
 
 // openRoundLocked opens the next round, with the reads that wait if there are
@@ -175,33 +176,25 @@ func (rf *Raft) sendAll(t *tenure, calls []*appendCall) {
 	}
 }
 
-// heartbeatReplied credits a heartbeat: it proves round and term only, and never
-// moves matchIndex. A follower that answers again is sent entries again without
-// waiting for the end of its backoff.
-func (rf *Raft) heartbeatReplied(t *tenure, call *appendCall, reply *AppendEntriesReply) {
-	rf.lock()
+// heartbeatRepliedLocked credits a heartbeat: it proves round and term only, and
+// never moves matchIndex. A follower that answers again is sent entries again
+// without waiting for the end of its backoff. rf.mu must be held.
+func (rf *Raft) heartbeatRepliedLocked(call *appendCall, reply *AppendEntriesReply) {
 	p := call.p
-	if rf.tenure != t {
-		rf.unlock()
+	p.heartbeatsOut--
+	if reply == nil || reply.Refusal > RefusedBusy {
 		return
 	}
-	p.heartbeatsOut--
-	if reply != nil && !rf.higherTermLocked(p.id, reply.Term) && reply.Term == t.term &&
-		(reply.Refusal == Agreed || reply.Refusal == RefusedConflict || reply.Refusal == RefusedBusy) {
-		rf.ackLocked(t, call)
-		if p.failures > 0 && reply.Refusal == Agreed {
-			p.failures, p.retryAt = 0, time.Time{}
-			p.wake.Notify()
-		}
+	rf.ackLocked(call)
+	if p.failures > 0 {
+		p.failures, p.retryAt = 0, time.Time{}
+		p.wake.Notify()
 	}
-	calls := rf.verifyLocked()
-	rf.unlock()
-	rf.sendAll(t, calls)
 }
 
 // ackLocked records that a follower answered a message in our term. rf.mu must
 // be held.
-func (rf *Raft) ackLocked(t *tenure, call *appendCall) {
+func (rf *Raft) ackLocked(call *appendCall) {
 	p := call.p
 	p.ackRound = max(p.ackRound, call.args.Round)
 	if call.built.After(p.ackAt) {
@@ -260,19 +253,7 @@ func (rf *Raft) authorityDaemon(t *tenure) {
 	ticker := time.NewTicker(rf.config.Heartbeat)
 	defer ticker.Stop()
 	for {
-		rf.lock()
-		if rf.tenure != t {
-			rf.unlock()
-			return
-		}
-		var calls []*appendCall
-		if silent := time.Since(rf.quorumContactLocked(t)); silent > rf.config.ElectionTimeoutMax {
-			rf.becomeFollowerLocked(rf.currentTerm, "", fmt.Sprintf("no quorum answered for %v", silent))
-		} else {
-			calls = rf.openRoundLocked(t)
-		}
-		rf.unlock()
-		rf.sendAll(t, calls)
+		rf.sendAll(t, rf.tick(t))
 		select {
 		case <-ticker.C:
 		case <-t.done:
@@ -281,6 +262,20 @@ func (rf *Raft) authorityDaemon(t *tenure) {
 			return
 		}
 	}
+}
+
+// tick opens a round of a tenure, unless it is time to give it up.
+func (rf *Raft) tick(t *tenure) []*appendCall {
+	rf.lock()
+	defer rf.unlock()
+	if rf.tenure != t {
+		return nil
+	}
+	if silent := time.Since(rf.quorumContactLocked(t)); silent > rf.config.ElectionTimeoutMax {
+		rf.becomeFollowerLocked(rf.currentTerm, "", fmt.Sprintf("no quorum answered for %v", silent))
+		return nil
+	}
+	return rf.openRoundLocked(t)
 }
 
 // quorumContactLocked returns the latest time at which the messages that a
@@ -303,49 +298,39 @@ func (rf *Raft) quorumContactLocked(t *tenure) time.Time {
 // Reads that arrive while the request is out share the next one: its answer may
 // be older than they are.
 func (rf *Raft) openRemoteRound() {
-	r := rf.remoteReads.take(true)
-	if r == nil {
-		return
-	}
-	rf.lock()
-	leader, peer := rf.leader, rf.peers[rf.leader]
-	var args *ReadIndexArgs
-	if peer != nil {
-		args = &ReadIndexArgs{Header: rf.headerLocked(leader)}
-	}
-	gone := rf.notLeaderLocked("")
-	rf.unlock()
-	if peer == nil { // no leader, or this server has just become it
-		r.end(0, gone)
-		rf.nextRemoteRound()
-		return
-	}
-	peer.ReadIndex(args, time.Now().Add(rf.config.ElectionTimeoutMax), func(reply *ReadIndexReply, err error) {
-		ran := rf.guard.run("read reply", func() {
-			rf.heard(leader, err)
-			r.end(rf.remoteIndex(leader, reply, err))
-			rf.nextRemoteRound()
-		})
-		if !ran {
-			r.end(0, ErrStopped)
+	for {
+		r := rf.remoteReads.take(true)
+		if r == nil {
+			return
 		}
-	})
-}
-
-// nextRemoteRound opens the next request if reads wait for it; else the next
-// reader does.
-func (rf *Raft) nextRemoteRound() {
-	if !rf.remoteReads.idle() {
-		rf.openRemoteRound()
+		peer, args, gone := rf.askLeader()
+		if gone != nil {
+			r.end(0, gone)
+			continue
+		}
+		peer.ReadIndex(args, time.Now().Add(rf.config.ElectionTimeoutMax), func(reply *ReadIndexReply, err error) {
+			ran := rf.guard.run("read reply", func() {
+				r.end(rf.remoteIndex(args.To, reply, err))
+				rf.openRemoteRound()
+			})
+			if !ran {
+				r.end(0, ErrStopped)
+			}
+		})
+		return
 	}
 }
 
-// idle frees the gate if nobody waits.
-func (g *readGate) idle() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.busy = g.joining != nil
-	return !g.busy
+// askLeader builds the request to the leader; an error if none is known, or if
+// this server has just become it.
+func (rf *Raft) askLeader() (Peer, *ReadIndexArgs, error) {
+	rf.lock()
+	defer rf.unlock()
+	peer := rf.peers[rf.leader]
+	if peer == nil {
+		return nil, nil, rf.notLeaderLocked("")
+	}
+	return peer, &ReadIndexArgs{Header: rf.headerLocked(rf.leader)}, nil
 }
 
 // remoteIndex reads the leader's answer, and takes its commit point as far as
@@ -353,6 +338,7 @@ func (g *readGate) idle() bool {
 func (rf *Raft) remoteIndex(leader ServerID, reply *ReadIndexReply, err error) (uint64, error) {
 	rf.lock()
 	defer rf.unlock()
+	rf.heardLocked(leader, err)
 	switch {
 	case err != nil:
 		return 0, rf.notLeaderLocked(fmt.Sprintf("%s did not answer: %v", leader, err))
@@ -368,29 +354,26 @@ func (rf *Raft) remoteIndex(leader ServerID, reply *ReadIndexReply, err error) (
 }
 
 // HandleReadIndex implements Handler: a follower asks for an index.
-func (rf *Raft) HandleReadIndex(args *ReadIndexArgs) (reply *ReadIndexReply, err error) {
-	ran := rf.guard.run("read index", func() {
-		if rf.misdirected(&args.Header) {
-			reply = &ReadIndexReply{Refusal: RefusedNotForMe}
-			return
-		}
-		reply = &ReadIndexReply{Refusal: RefusedNotLeader}
-		var index uint64
-		if index, err = rf.joinRound(nil, &rf.reads, rf.openOwnRound); err != nil {
-			err = nil
-			return
-		}
+func (rf *Raft) HandleReadIndex(args *ReadIndexArgs) (*ReadIndexReply, error) {
+	if rf.misdirected(&args.Header) {
+		return &ReadIndexReply{Refusal: RefusedNotForMe}, nil
+	}
+	var reply *ReadIndexReply
+	rf.guard.run("read index", func() {
+		index, err := rf.joinRound(nil, &rf.reads, rf.openOwnRound)
 		rf.lock()
 		defer rf.unlock()
-		reply.Leader = rf.leader
-		if rf.role == Leader {
-			reply.Term = rf.currentTerm
-			reply.CommitIndex = rf.commitIndex
+		if err != nil {
+			reply = &ReadIndexReply{Refusal: RefusedNotLeader, Leader: rf.leader}
+			return
 		}
-		reply.Refusal, reply.Index = Agreed, index
+		reply = &ReadIndexReply{Index: index, Leader: rf.leader}
+		if rf.role == Leader {
+			reply.Term, reply.CommitIndex = rf.currentTerm, rf.commitIndex
+		}
 	})
-	if !ran {
+	if reply == nil {
 		return nil, ErrStopped
 	}
-	return reply, err
+	return reply, nil
 }
