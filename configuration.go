@@ -160,7 +160,7 @@ func DecodeConfiguration(data []byte) (Configuration, error) {
 		return Configuration{}, fmt.Errorf("%w: configuration entry of %d bytes is cut or has a tail", ErrMalformed, len(data))
 	}
 	if err := c.Validate(); err != nil {
-		return Configuration{}, fmt.Errorf("%w: configuration entry: %w", ErrMalformed, err)
+		return Configuration{}, fmt.Errorf("%w: configuration entry: %v", ErrMalformed, err)
 	}
 	return c, nil
 }
