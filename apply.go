@@ -17,12 +17,7 @@ func (rf *Raft) applyDaemon() {
 		case <-rf.guard.stopping:
 			return
 		}
-		for rf.applyNext() {
-			select {
-			case <-rf.guard.stopping:
-				return
-			default:
-			}
+		for !rf.stopped() && rf.applyNext() {
 		}
 	}
 }

@@ -26,14 +26,13 @@ func (rf *Raft) promise(position Position) error {
 // awaitDurable returns nil once the stream is durable up to position; errCancelled
 // when cancelled closes first, ErrStopped when the server stops.
 func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error {
+	if Position(rf.durable.Load()) >= position && !rf.stopped() {
+		return nil
+	}
 	for {
 		moved := rf.flushed.Join()
-		select {
-		case <-rf.guard.stopping:
+		if rf.stopped() {
 			return ErrStopped
-		case <-cancelled:
-			return errCancelled
-		default:
 		}
 		if Position(rf.durable.Load()) >= position {
 			return nil
@@ -41,7 +40,9 @@ func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error
 		select {
 		case <-moved:
 		case <-rf.guard.stopping:
+			return ErrStopped
 		case <-cancelled:
+			return errCancelled
 		}
 	}
 }

@@ -97,12 +97,7 @@ func (rf *Raft) intakeDaemon() {
 		case <-rf.guard.stopping:
 			return
 		}
-		for rf.flushOnce() {
-			select {
-			case <-rf.guard.stopping:
-				return
-			default:
-			}
+		for !rf.stopped() && rf.flushOnce() {
 		}
 	}
 }

@@ -176,10 +176,8 @@ func (rf *Raft) Start(command []byte) (Ticket, error) {
 }
 
 func (rf *Raft) notLeading() error {
-	select {
-	case <-rf.guard.stopping:
+	if rf.stopped() {
 		return ErrStopped
-	default:
 	}
 	rf.lock()
 	defer rf.unlock()

@@ -243,6 +243,16 @@ func (rf *Raft) Done() <-chan struct{} { return rf.guard.done }
 // Err returns why the server stopped by itself; nil if it runs or was stopped.
 func (rf *Raft) Err() error { return rf.guard.err() }
 
+// stopped tells whether the server is asked to end or failed.
+func (rf *Raft) stopped() bool {
+	select {
+	case <-rf.guard.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
 // ended runs once, after everything else has ended and before Done closes.
 func (rf *Raft) ended() {
 	rf.leading.Store(false)

@@ -108,10 +108,8 @@ type Health struct {
 
 // Health never waits for disk or network.
 func (rf *Raft) Health() Health {
-	select {
-	case <-rf.guard.stopping:
+	if rf.stopped() {
 		return Health{Reason: rf.Why()}
-	default:
 	}
 	h := Health{Live: !rf.flushOverdue()}
 	h.Ready = h.Live && rf.trouble() == ""
@@ -131,14 +129,12 @@ func (rf *Raft) trouble() string {
 // what is missing: "no leader for 3s: 1 of 3 reachable; n2 refuses: my log is
 // behind".
 func (rf *Raft) Why() string {
-	select {
-	case <-rf.guard.stopping:
+	if rf.stopped() {
 		if err := rf.Err(); err != nil {
 			line, _, _ := strings.Cut(err.Error(), "\n")
 			return "stopped: " + line
 		}
 		return "stopped on request"
-	default:
 	}
 	rf.lock()
 	defer rf.unlock()
