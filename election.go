@@ -245,25 +245,17 @@ type ballot struct {
 	err   error
 }
 
-// collect asks every other voter and reports whether a quorum granted. Votes
-// are counted once a voter, by the server of this configuration that the call
-// was made to, and only in the role and term of this round. It gives up when ctx
-// ends, when the role or term moved, or when a quorum can no longer be had.
+// collect asks every other voter and reports whether a quorum granted. Who has
+// not answered after a heartbeat interval is asked again (paper §5.5: a vote is
+// idempotent), so a lost message costs that much and not an election timeout.
+// Votes are counted once a voter, by the server of this configuration that the
+// call was made to, and only in the role and term of this round. It gives up when
+// ctx ends, when the role or term moved, or when a quorum can no longer be had.
 func (rf *Raft) collect(ctx context.Context, role Role, term, askTerm uint64) bool {
 	requests, voters, old := rf.requests(role, term, askTerm)
 	if voters == nil {
 		return false
 	}
-
-	// Room for every answer: a callback never waits, whoever has gone.
-	ballots := make(chan ballot, len(requests))
-	deadline := time.Now().Add(rf.config.ElectionTimeoutMax)
-	for _, args := range requests {
-		rf.peers[args.To].RequestVote(args, deadline, func(reply *RequestVoteReply, err error) {
-			ballots <- ballot{args.To, reply, err}
-		})
-	}
-
 	// An answer is 1 if granted, 0 if refused; who has not answered is missing.
 	answers := map[ServerID]uint64{rf.config.ID: 1}
 	granted := func(id ServerID) uint64 { return answers[id] }
@@ -273,13 +265,26 @@ func (rf *Raft) collect(ctx context.Context, role Role, term, askTerm uint64) bo
 		}
 		return 1
 	}
+	// Room for every answer: a callback never waits, whoever has gone.
+	tries := int(rf.config.ElectionTimeoutMax/rf.config.Heartbeat) + 1
+	ballots := make(chan ballot, tries*len(requests))
+	again := time.NewTicker(rf.config.Heartbeat)
+	defer again.Stop()
+	rf.ask(requests, answers, ballots)
 	for quorum.Agreed(voters, old, granted) == 0 {
 		if quorum.Agreed(voters, old, possible) == 0 {
 			return false
 		}
 		select {
 		case b := <-ballots:
-			answers[b.voter] = rf.countBallot(role, term, b)
+			answer, answered := rf.countBallot(role, term, b)
+			if _, before := answers[b.voter]; answered && !before {
+				answers[b.voter] = answer
+			}
+		case <-again.C:
+			if tries--; tries > 0 {
+				rf.ask(requests, answers, ballots)
+			}
 		case <-ctx.Done():
 			return false
 		case <-rf.guard.stopping:
@@ -287,6 +292,18 @@ func (rf *Raft) collect(ctx context.Context, role Role, term, askTerm uint64) bo
 		}
 	}
 	return true
+}
+
+// ask sends a request to each voter that has not answered.
+func (rf *Raft) ask(requests []*RequestVoteArgs, answers map[ServerID]uint64, ballots chan<- ballot) {
+	deadline := time.Now().Add(rf.config.ElectionTimeoutMax)
+	for _, args := range requests {
+		if _, answered := answers[args.To]; !answered {
+			rf.peers[args.To].RequestVote(args, deadline, func(reply *RequestVoteReply, err error) {
+				ballots <- ballot{args.To, reply, err}
+			})
+		}
+	}
 }
 
 // requests builds the vote requests of one round, with the voter sets that decide
@@ -311,23 +328,26 @@ func (rf *Raft) requests(role Role, term, askTerm uint64) (requests []*RequestVo
 }
 
 // countBallot looks at one answer under the lock: it counts only in the role and
-// term of its round; a higher term makes this server a follower of it.
-func (rf *Raft) countBallot(role Role, term uint64, b ballot) uint64 {
+// term of its round; a higher term makes this server a follower of it. answered
+// is false if the voter is to be asked again.
+func (rf *Raft) countBallot(role Role, term uint64, b ballot) (answer uint64, answered bool) {
 	rf.lock()
 	defer rf.unlock()
 	rf.heardLocked(b.voter, b.err)
-	if b.reply == nil || rf.role != role || rf.currentTerm != term {
-		return 0
-	}
-	if b.reply.Granted && (role == PreCandidate || b.reply.Term == term) {
+	switch {
+	case rf.role != role || rf.currentTerm != term:
+		return 0, true
+	case b.reply == nil:
+		return 0, false
+	case b.reply.Granted && (role == PreCandidate || b.reply.Term == term):
 		rf.lastCampaign.granted++
-		return 1
+		return 1, true
 	}
 	rf.lastCampaign.refusals[b.voter] = b.reply.Refusal
 	if b.reply.Term > rf.currentTerm && b.reply.Term <= maxIndex {
 		rf.becomeFollowerLocked(b.reply.Term, "", fmt.Sprintf("%s has term %d", b.voter, b.reply.Term))
 	}
-	return 0
+	return 0, true
 }
 
 // becomeLeaderLocked takes over the term, under one lock: stop the timer, fresh
