@@ -1,0 +1,416 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lockstep.example/raft/session"
+)
+
+func newTestClerk(t testing.TB, c *fakeCluster, seed uint64) *Clerk {
+	t.Helper()
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 5))
+	clerk, err := NewClerk(ClerkConfig{Servers: c.addresses(), Caller: c, Rand: func() uint64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.Uint64()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clerk
+}
+
+// bubble runs f in virtual time with a cluster and a clerk.
+func bubble(t *testing.T, n int, limits session.Limits, f func(t *testing.T, c *fakeCluster, clerk *Clerk)) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newFakeCluster(t, n, 1, limits)
+		clerk := newTestClerk(t, c, 1)
+		f(t, c, clerk)
+		clerk.Close()
+		c.late.Wait()
+	})
+}
+
+func within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	_ = cancel // the bubble ends after it
+	return ctx
+}
+
+func TestClerkOperations(t *testing.T) {
+	bubble(t, 3, session.DefaultLimits(), func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		ctx := t.Context()
+		if r, err := clerk.Get(ctx, []byte("k")); err != nil || r.Found || string(r.Key) != "k" || r.Revision != 0 {
+			t.Fatalf("get of a missing key: %+v, %v", r, err)
+		}
+		if r, err := clerk.Put(ctx, []byte("k"), []byte("a")); err != nil || r.Revision != 1 || r.Version != 1 || !r.Found {
+			t.Fatalf("put: %+v, %v", r, err)
+		}
+		if r, err := clerk.Append(ctx, []byte("k"), []byte("b")); err != nil || r.ModRevision != 2 || r.Version != 2 {
+			t.Fatalf("append: %+v, %v", r, err)
+		}
+		if r, err := clerk.CompareAndSwap(ctx, []byte("k"), []byte("c"), 2); err != nil || r.ModRevision != 3 {
+			t.Fatalf("swap: %+v, %v", r, err)
+		}
+		var conflict *ConflictError
+		if _, err := clerk.CompareAndSwap(ctx, []byte("k"), []byte("d"), 2); !errors.As(err, &conflict) || !errors.Is(err, ErrConflict) ||
+			conflict.Actual != 3 || conflict.Expected != 2 || string(conflict.Key) != "k" || errors.Is(err, ErrUnknown) {
+			t.Fatalf("swap of an old revision: %v", err)
+		}
+		if r, err := clerk.Get(ctx, []byte("k")); err != nil || string(r.Value) != "c" || r.ModRevision != 3 || r.CreateRevision != 1 || r.Version != 3 || r.Stale || r.Revision != 3 {
+			t.Fatalf("get: %+v, %v", r, err)
+		}
+		if r, err := clerk.List(ctx, ListOptions{Prefix: []byte("k"), Limit: 5}); err != nil || len(r.Items) != 1 || r.More || r.Revision != 3 || r.Stale {
+			t.Fatalf("list: %+v, %v", r, err)
+		}
+		if r, err := clerk.Delete(ctx, []byte("k")); err != nil || !r.Found || r.Revision != 4 || r.ModRevision != 3 {
+			t.Fatalf("delete: %+v, %v", r, err)
+		}
+		if r, err := clerk.Delete(ctx, []byte("k")); err != nil || r.Found || r.Revision != 4 {
+			t.Fatalf("delete again: %+v, %v", r, err)
+		}
+		if got := len(c.log); got != 7 { // open, put, append, two swaps, two deletes
+			t.Errorf("%d entries in the log, want 7: reads are not to be there", got)
+		}
+	})
+}
+
+// TestClerkMisuse: what no server will take is refused before anything is sent.
+func TestClerkMisuse(t *testing.T) {
+	bubble(t, 1, session.DefaultLimits(), func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		ctx, long := t.Context(), []byte(strings.Repeat("x", MaxValueBytes+1))
+		calls := map[string]struct {
+			call func() error
+			want error
+		}{
+			"get without key":  {func() error { _, err := clerk.Get(ctx, nil); return err }, ErrEmptyKey},
+			"put without key":  {func() error { _, err := clerk.Put(ctx, nil, nil); return err }, ErrEmptyKey},
+			"long key":         {func() error { _, err := clerk.Delete(ctx, long[:MaxKeyBytes+1]); return err }, ErrLimit},
+			"long value":       {func() error { _, err := clerk.Append(ctx, []byte("k"), long); return err }, ErrLimit},
+			"long prefix":      {func() error { _, err := clerk.List(ctx, ListOptions{Prefix: long}); return err }, ErrLimit},
+			"long start-after": {func() error { _, err := clerk.List(ctx, ListOptions{After: long}); return err }, ErrLimit},
+			"negative limit":   {func() error { _, err := clerk.List(ctx, ListOptions{Limit: -1}); return err }, ErrInvalid},
+		}
+		for name, c := range calls {
+			if err := c.call(); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", name, err, c.want)
+			}
+		}
+		if c.calls != 0 {
+			t.Errorf("%d requests were sent", c.calls)
+		}
+		clerk.Close()
+		if _, err := clerk.Put(ctx, []byte("k"), nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("put after close: %v", err)
+		}
+		if _, err := NewClerk(ClerkConfig{Caller: c}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a clerk without servers: %v", err)
+		}
+	})
+}
+
+// TestClerkOutcomes: what an operation says at its deadline, for each thing that
+// can go wrong all the time.
+func TestClerkOutcomes(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults faults
+		leader int
+		want   error
+		also   error // wrapped too
+	}{
+		"connection refused": {faults{refuse: 100}, 0, ErrUnavailable, context.DeadlineExceeded},
+		"request lost":       {faults{loseRequest: 100}, 0, ErrUnknown, context.DeadlineExceeded},
+		"reply lost":         {faults{loseReply: 100}, 0, ErrUnknown, context.DeadlineExceeded},
+		"connection reset":   {faults{breakReply: 100}, 0, ErrUnknown, context.DeadlineExceeded},
+		"no leader":          {faults{}, -1, ErrUnavailable, ErrNotLeader},
+		"always rejected":    {faults{rejected: 100}, 0, ErrUnavailable, ErrRejected},
+		"unknown, done":      {faults{unknownDone: 100}, 0, ErrUnknown, context.DeadlineExceeded},
+		"unknown, not done":  {faults{unknownUndone: 100}, 0, ErrUnknown, context.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 3, session.DefaultLimits(), func(t *testing.T, f *fakeCluster, clerk *Clerk) {
+				if _, err := clerk.Put(t.Context(), []byte("k"), []byte("old")); err != nil {
+					t.Fatal(err)
+				}
+				f.set(func() { f.faults = c.faults })
+				f.lead(c.leader)
+				began := time.Now()
+				_, err := clerk.Put(within(3*time.Second), []byte("k"), []byte("new"))
+				if !errors.Is(err, c.want) || !errors.Is(err, c.also) || c.want == ErrUnavailable && errors.Is(err, ErrUnknown) {
+					t.Errorf("put: %v, want %v", err, c.want)
+				}
+				if took := time.Since(began); took > 3100*time.Millisecond {
+					t.Errorf("it took %v", took)
+				}
+				// The same for the first command: that the session is not open is
+				// never an unknown outcome of the command.
+				fresh := newTestClerk(t, f, 2)
+				if _, err := fresh.Put(within(3*time.Second), []byte("fresh"), nil); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) {
+					t.Errorf("first put: %v, want ErrUnavailable", err)
+				}
+				fresh.Close()
+				// And once all is well a clerk goes on.
+				f.set(func() { f.faults = faults{} })
+				f.lead(1)
+				if _, err := clerk.Put(t.Context(), []byte("k"), []byte("last")); err != nil {
+					t.Errorf("put in the end: %v", err)
+				}
+				if r, err := clerk.Get(t.Context(), []byte("k")); err != nil || string(r.Value) != "last" {
+					t.Errorf("get in the end: %q, %v", r.Value, err)
+				}
+			})
+		})
+	}
+}
+
+// TestClerkUnknownStaysUnknown: an attempt that may have been executed is not
+// forgotten for a later one that was refused.
+func TestClerkUnknownStaysUnknown(t *testing.T) {
+	bubble(t, 3, session.DefaultLimits(), func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		if _, err := clerk.Put(t.Context(), []byte("k"), []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		c.set(func() { c.faults = faults{unknownDone: 100} })
+		go func() {
+			time.Sleep(8 * time.Millisecond)
+			c.lead(-1)
+		}()
+		_, err := clerk.Append(within(time.Second), []byte("k"), []byte("2"))
+		if !errors.Is(err, ErrUnknown) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("append: %v, want ErrUnknown", err)
+		}
+	})
+}
+
+// TestClerkFindsLeader: the leader moves and servers die; operations go on within
+// a second of the new leader's election, and a settled clerk asks the leader alone.
+func TestClerkFindsLeader(t *testing.T) {
+	bubble(t, 5, session.DefaultLimits(), func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		for round := range 20 {
+			c.set(func() { clear(c.down) })
+			if round%2 == 0 {
+				c.set(func() { c.down[max(0, c.leader)] = true }) // its followers still name it
+				time.Sleep(200 * time.Millisecond)
+			}
+			c.lead((round*3 + 1) % 5)
+			c.set(func() { c.down[c.leader] = false })
+			began := time.Now()
+			if _, err := clerk.Append(t.Context(), []byte("k"), []byte("x")); err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("round %d: it took %v", round, took)
+			}
+			clerk.Put(t.Context(), []byte("settled"), nil)
+			before := c.calls
+			for range 10 {
+				clerk.Put(t.Context(), []byte("settled"), nil)
+			}
+			if calls := c.calls - before; calls != 10 {
+				t.Errorf("round %d: 10 operations took %d calls", round, calls)
+			}
+		}
+	})
+}
+
+// TestClerkLosesSession: an evicted session ends the operation with an unknown
+// outcome, and the next one opens another.
+func TestClerkLosesSession(t *testing.T) {
+	limits := session.DefaultLimits()
+	limits.Sessions = 2
+	bubble(t, 1, limits, func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		ctx := t.Context()
+		clerk.Put(ctx, []byte("k"), []byte("1"))
+		for i := range uint64(2) {
+			other := newTestClerk(t, c, i)
+			other.Put(ctx, []byte("other"), nil)
+			other.Close()
+		}
+		_, err := clerk.Append(ctx, []byte("k"), []byte("2"))
+		var lost *SessionError
+		if !errors.As(err, &lost) || !errors.Is(err, ErrSession) || !errors.Is(err, ErrUnknown) {
+			t.Fatalf("append: %v, want ErrSession", err)
+		}
+		if r, err := clerk.Append(ctx, []byte("k"), []byte("3")); err != nil || r.Version != 2 {
+			t.Fatalf("append in a new session: %+v, %v", r, err)
+		}
+		if r, _ := clerk.Get(ctx, []byte("k")); string(r.Value) != "13" {
+			t.Errorf("the value is %q, want 13", r.Value)
+		}
+	})
+}
+
+// TestClerkWindow: with the oldest operation stuck, others go on as far as the
+// window, and wait there with a deadline.
+func TestClerkWindow(t *testing.T) {
+	limits := session.DefaultLimits()
+	limits.Window = 4
+	bubble(t, 1, limits, func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		clerk.Put(t.Context(), []byte("k"), nil) // number 1
+		s := clerk.current
+		stuck, err := s.begin(t.Context())
+		if err != nil || stuck != 2 {
+			t.Fatal(stuck, err)
+		}
+		for range 3 { // 3, 4, 5
+			if _, err := clerk.Put(t.Context(), []byte("k"), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = clerk.Put(within(time.Second), []byte("k"), nil)
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknown) {
+			t.Fatalf("put beyond the window: %v", err)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			s.end(stuck)
+		}()
+		if _, err := clerk.Put(t.Context(), []byte("k"), nil); err != nil {
+			t.Fatalf("put when the window moved: %v", err)
+		}
+		if got := s.currentFloor(); got != 6 || len(s.ended) != 0 {
+			t.Errorf("floor %d with %d numbers above it, want 6 and 0", got, len(s.ended))
+		}
+	})
+}
+
+// TestClerkClose ends operations under way at once, with their true outcome.
+func TestClerkClose(t *testing.T) {
+	bubble(t, 1, session.DefaultLimits(), func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		clerk.Put(t.Context(), []byte("k"), nil)
+		c.set(func() { c.faults = faults{loseReply: 100} })
+		errs := make(chan error, 2)
+		go func() { _, err := clerk.Put(t.Context(), []byte("k"), nil); errs <- err }()
+		go func() { _, err := clerk.Get(t.Context(), []byte("k")); errs <- err }()
+		time.Sleep(500 * time.Millisecond)
+		began := time.Now()
+		clerk.Close()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("close took %v", took)
+		}
+		unknown := 0
+		for range 2 {
+			err := <-errs
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("ended with %v", err)
+			}
+			if errors.Is(err, ErrUnknown) {
+				unknown++
+			}
+		}
+		if unknown != 1 {
+			t.Errorf("%d operations of unknown outcome, want the put alone", unknown)
+		}
+	})
+}
+
+// TestExactlyOnce: many appends of distinct tokens, by several clerks with many in
+// flight each, while requests and replies get lost, arrive twice and late, and the
+// leader moves. In the end each acknowledged token is there once, one of unknown
+// outcome at most once, and a refused one not at all (but for a request that the
+// network delivers twice, since the refusal of one copy says nothing of the other).
+func TestExactlyOnce(t *testing.T) {
+	for seed := range uint64(6) {
+		f := allFaults
+		if seed%2 == 0 {
+			f.duplicate = 0
+		}
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { exactlyOnce(t, seed, f) })
+		})
+	}
+}
+
+func exactlyOnce(t *testing.T, seed uint64, f faults) {
+	limits := session.DefaultLimits()
+	limits.Window = 6
+	c := newFakeCluster(t, 3, seed, limits)
+	c.faults = f
+	stop, cancel := context.WithCancel(t.Context())
+	var chaos, workers sync.WaitGroup
+	chaos.Go(func() {
+		random := rand.New(rand.NewPCG(seed, 6))
+		for sleep(stop, time.Duration(random.IntN(2000))*time.Millisecond) {
+			c.lead(random.IntN(4) - 1)
+			c.set(func() { clear(c.down); c.down[random.IntN(3)] = random.IntN(2) == 0 })
+		}
+	})
+	const acked, unknown, refused = 0, 1, 2
+	var mu sync.Mutex
+	outcome := map[string]int{}
+	count := [3]int{}
+	var clerks []*Clerk
+	for i := range uint64(3) {
+		clerk := newTestClerk(t, c, seed*10+i)
+		clerks = append(clerks, clerk)
+		for w := range 5 {
+			workers.Go(func() {
+				for n := range 40 {
+					token := fmt.Sprintf("<%d.%d.%d>", i, w, n)
+					_, err := clerk.Append(within(4*time.Second), fmt.Appendf(nil, "key%d", w), []byte(token))
+					o := acked
+					switch {
+					case errors.Is(err, ErrUnknown):
+						o = unknown
+					case errors.Is(err, ErrUnavailable):
+						o = refused
+					case err != nil:
+						t.Errorf("append: %v", err)
+					}
+					mu.Lock()
+					outcome[token] = o
+					count[o]++
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	workers.Wait()
+	cancel()
+	chaos.Wait()
+	c.set(func() { c.faults = faults{}; clear(c.down) })
+	c.lead(0)
+	c.late.Wait()
+	found := map[string]int{}
+	for w := range 5 {
+		r, err := clerks[0].Get(t.Context(), fmt.Appendf(nil, "key%d", w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for token := range strings.SplitSeq(string(r.Value), ">") {
+			found[token+">"]++
+		}
+	}
+	for token, o := range outcome {
+		switch n := found[token]; {
+		case n > 1, o == acked && n == 0, o == refused && n > 0 && f.duplicate == 0:
+			t.Errorf("%s (outcome %d) is there %d times", token, o, n)
+		}
+	}
+	if count[acked] < 300 || count[unknown] == 0 {
+		t.Errorf("%d acknowledged, %d unknown, %d refused: it tests too little", count[acked], count[unknown], count[refused])
+	}
+	var hash uint64
+	for i, s := range c.servers {
+		c.set(func() { c.catchUp(i) })
+		var st StatusReply
+		s.Status(&StatusRequest{}, &st)
+		if i > 0 && st.Hash != hash {
+			t.Errorf("%s has hash %x, n1 %x", st.ID, st.Hash, hash)
+		}
+		hash = st.Hash
+	}
+	for _, clerk := range clerks {
+		clerk.Close()
+	}
+	c.late.Wait()
+}
