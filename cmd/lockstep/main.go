@@ -1,0 +1,27 @@
+// Command lockstep runs and uses the replicated key-value store: "lockstep up"
+// starts a cluster on this machine, "lockstep put" and its kin use one,
+// "lockstep bench" measures one. "lockstep help" tells the rest.
+//
+// Each command has a file of its own here. What runs a server is in
+// internal/node, what runs a cluster of processes in internal/local, what
+// measures in internal/load and internal/failover.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	stopSignals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		stopSignals = append(stopSignals, syscall.SIGHUP)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), stopSignals...)
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
+	code := a.run(ctx, os.Args[1:])
+	cancel()
+	os.Exit(code)
+}

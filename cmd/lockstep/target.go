@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lockstep.example/raft/cmd/lockstep/internal/local"
+)
+
+const (
+	defaultDir     = "lockstep-data"
+	serversEnv     = "LOCKSTEP_SERVERS"
+	defaultTimeout = 5 * time.Second
+)
+
+// target is where a client command goes, and how long it may take.
+type target struct {
+	cluster string
+	servers []string
+	timeout time.Duration
+	json    bool
+}
+
+// flags gives a client command the flags all of them have.
+func (t *target) flags(c *cobra.Command, timeout time.Duration) {
+	f := c.Flags()
+	f.SortFlags = false
+	f.StringVar(&t.cluster, "cluster", "", "directory of the cluster that \"lockstep up\" runs (default \""+defaultDir+"\")")
+	f.StringSliceVar(&t.servers, "servers", nil, "addresses of servers, as host:port,host:port; any of them will do")
+	f.DurationVar(&t.timeout, "timeout", timeout, "how long to try")
+	f.BoolVar(&t.json, "json", false, "print one JSON object; see \"lockstep help clusters\"")
+	c.MarkFlagsMutuallyExclusive("cluster", "servers")
+}
+
+func findingTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:   "clusters",
+		Short: "How a client finds its cluster, and what --json prints",
+		Long: `A client command finds the servers in the first of these that is given:
+
+  --cluster DIR          the directory of a cluster that "lockstep up" runs
+  --servers A,B,C        addresses (host:port); one that answers is enough
+  LOCKSTEP_SERVERS       the same, in the environment
+  ./` + defaultDir + `        the cluster that "lockstep up" runs here by default
+
+With --json it prints one JSON object. Keys and values are bytes: those that are
+UTF-8 are in "key" and "value", others in "key_base64" and "value_base64". If it
+fails the object has "error", "exit" (see "lockstep help exit-codes") and
+"outcome": "none" if nothing was changed, or "unknown".`,
+	}
+}
+
+// addresses finds the servers.
+func (t *target) addresses(env func(string) string) ([]string, error) {
+	switch {
+	case t.timeout <= 0:
+		return nil, usage("--timeout is %v; give more than 0, such as 5s", t.timeout)
+	case t.cluster != "":
+		return fromDir(t.cluster)
+	case len(t.servers) > 0:
+		return checkAddresses("--servers", t.servers)
+	case env(serversEnv) != "":
+		return checkAddresses(serversEnv, strings.Split(env(serversEnv), ","))
+	}
+	addresses, err := fromDir(defaultDir)
+	if errors.Is(err, local.ErrNoCluster) {
+		return nil, usage("no cluster: ./%s holds none; start one here with \"lockstep up\", or name one by --cluster DIR, --servers HOST:PORT,... or %s", defaultDir, serversEnv)
+	}
+	return addresses, err
+}
+
+func fromDir(dir string) ([]string, error) {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && dir != defaultDir {
+		return nil, usage("--cluster: there is no directory %s; give that of \"lockstep up\"", dir)
+	}
+	d, err := local.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	return d.Addresses(), nil
+}
+
+func checkAddresses(source string, list []string) ([]string, error) {
+	var addresses []string
+	for _, a := range list {
+		a = strings.TrimSpace(a)
+		if err := checkAddress(a); err != nil {
+			return nil, usage("%s: %w", source, err)
+		}
+		addresses = append(addresses, a)
+	}
+	return addresses, nil
+}
+
+// checkAddress wants host:port with both parts.
+func checkAddress(a string) error {
+	host, port, err := net.SplitHostPort(a)
+	if err != nil || host == "" || port == "" {
+		return usage("%q is not an address; give host:port, such as 127.0.0.1:7001", a)
+	}
+	return nil
+}

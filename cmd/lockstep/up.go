@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lockstep.example/raft"
+	"lockstep.example/raft/cmd/lockstep/internal/local"
+)
+
+func (a *app) upCommand() *cobra.Command {
+	var o local.Options
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run a cluster on this machine until Ctrl-C",
+		Long: `Run a cluster of server processes on this machine until Ctrl-C. The first time
+it makes the cluster: it chooses free ports of 127.0.0.1 and keeps them with the
+data. After that it resumes the same data.
+
+A server that dies is started again after a second. What each server logs is in
+DIR/n1.log and so on. All servers end with this process, even if that is killed.
+
+The "serve" lines it prints run one server each, by hand; they work while this
+process does not.`,
+		Example: `  lockstep up
+  lockstep up -n 5 --dir /tmp/five`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("servers") && o.Servers < 1 {
+				return usage("-n %d: a cluster has at least one server", o.Servers)
+			}
+			if !c.Flags().Changed("servers") {
+				o.Servers = 0 // as many as there are
+			}
+			return a.up(c, o)
+		},
+	}
+	f := c.Flags()
+	f.SortFlags = false
+	f.IntVarP(&o.Servers, "servers", "n", 3, "how many servers a new cluster has; 3 survive one failure, 5 two")
+	f.StringVar(&o.Dir, "dir", defaultDir, "directory that holds, or will hold, the cluster")
+	f.BoolVar(&o.NoRestart, "no-restart", false, "leave a server that dies dead")
+	return c
+}
+
+func (a *app) up(c *cobra.Command, o local.Options) error {
+	told := &upReport{app: a, program: programName()}
+	o.Tell = told.tell
+	cluster, err := local.Open(o)
+	if err != nil {
+		return err
+	}
+	<-c.Context().Done()
+	told.say("stopping")
+	if err := cluster.Stop(); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	told.say("stopped; run it again to go on with the same data")
+	return nil
+}
+
+// upReport says what happens to a cluster.
+type upReport struct {
+	app     *app
+	program string
+	leader  raft.ServerID
+}
+
+func (r *upReport) say(format string, args ...any) {
+	fmt.Fprintf(r.app.out, format+"\n", args...)
+}
+
+func (r *upReport) tell(e local.Event) {
+	switch e := e.(type) {
+	case local.Started:
+		r.say("%s  %s  pid %-7d  %s %s", e.ID, e.Address, e.Pid, r.program, shellLine(e.Command))
+	case local.Exited:
+		next := fmt.Sprintf("starting it again in %v", e.Restart)
+		if e.Restart < 0 {
+			next = "it stays down"
+		}
+		r.say("%s died (pid %d): %s; %s", e.ID, e.Pid, e.Cause, next)
+	case local.Leader:
+		if e.ID == "" {
+			r.say("%s does not lead any more, and nobody else does yet", r.leader)
+		} else {
+			r.say("%s leads, in term %d", e.ID, e.Term)
+		}
+		r.leader = e.ID
+	}
+}
+
+// programName is how to call this program from the shell: as it was called, or
+// by "go run" if that built it, for the binary is gone afterwards.
+func programName() string {
+	path, err := os.Executable()
+	if err == nil && strings.Contains(path, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/lockstep"
+	}
+	return os.Args[0]
+}
+
+// shellLine joins arguments for a shell; paths are shortened to the working
+// directory where they are below it.
+func shellLine(args []string) string {
+	var words []string
+	for _, word := range args {
+		if wd, err := os.Getwd(); err == nil && filepath.IsAbs(word) {
+			if short, err := filepath.Rel(wd, word); err == nil && !strings.HasPrefix(short, "..") {
+				word = short
+			}
+		}
+		if strings.ContainsAny(word, " \t\n'\"\\$&|;<>()*?[]#~`!{}") || word == "" {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
