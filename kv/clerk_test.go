@@ -222,6 +222,57 @@ func TestClerkFindsLeader(t *testing.T) {
 	})
 }
 
+// TestClerkFollowsHints: hints are followed at once, but not round in a circle, and
+// not to a server that just could not be reached.
+func TestClerkFollowsHints(t *testing.T) {
+	bubble(t, 2, session.DefaultLimits(), func(t *testing.T, c *fakeCluster, clerk *Clerk) {
+		for i, s := range c.servers {
+			s.Attach(misled{&fakeRaft{c, i}, c.address(1 - i)})
+			s.config.Caller = nil // told who leads instead of forwarded
+		}
+		_, err := clerk.Put(within(time.Second), []byte("k"), nil)
+		if !errors.Is(err, ErrNotLeader) || c.calls > 40 {
+			t.Errorf("%v after %d calls", err, c.calls)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		targets := newTargets([]string{"a", "b", "c"}, 0)
+		expect := func(what, want string) {
+			t.Helper()
+			if got := targets.pick(); got != want {
+				t.Errorf("after %s: asks %s, want %s", what, got, want)
+			}
+		}
+		targets.worked("a", "c")
+		expect("a passed it on to c", "c")
+		if targets.failed("c", false, "") {
+			t.Error("there is nobody to follow")
+		}
+		expect("c did not answer", "b")
+		if targets.failed("b", true, "c") {
+			t.Error("c is followed, which did not answer just now")
+		}
+		expect("b named c", "c") // its turn in the list
+		targets.failed("c", false, "")
+		targets.worked("a", "c")
+		expect("a passed it on to c, which cannot be reached from here", "a")
+		time.Sleep(avoidFor)
+		if !targets.failed("a", true, "c") {
+			t.Error("c is not tried again")
+		}
+		expect("a named c, some time later", "c")
+		targets.failed("a", false, "") // another operation that asked a long ago
+		expect("a late failure of another server", "c")
+		targets.failed("c", true, "d")
+		expect("a hint from beyond the list", "d")
+		one := newTargets([]string{"a"}, 7)
+		one.failed("a", false, "")
+		if one.pick() != "a" {
+			t.Error("the only server is not asked again")
+		}
+	})
+}
+
 // TestClerkLosesSession: an evicted session ends the operation with an unknown
 // outcome, and the next one opens another.
 func TestClerkLosesSession(t *testing.T) {

@@ -353,6 +353,10 @@ func TestElapsed(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		write()
+		write() // stamped after its first command of the term was applied
+		if e, err := session.Decode(c.log[len(c.log)-1].Data); err != nil || e.Elapsed > time.Hour+time.Minute {
+			t.Errorf("stamped with %v, %v; its term began an hour ago", e.Elapsed, err)
+		}
 		if got := c.servers[0].sessions.Clock() - clock; got > 2*session.MaxStep {
 			t.Errorf("an hour without commands added %v", got)
 		}

@@ -46,9 +46,15 @@ func alarmed(t *testing.T) *stubHandler {
 	}
 }
 
-// TestHostileConnections: whatever a stranger says, the connection closes, one
-// line is logged, no handler runs, and little memory is used.
-func TestHostileConnections(t *testing.T) {
+// hostileCase is what a stranger says to server a of cluster c1.
+type hostileCase struct {
+	name    string
+	data    []byte
+	verdict error  // what the stranger is told; nil: nothing
+	log     string // what the log line contains
+}
+
+func hostileCases() []hostileCase {
 	hello := func(change func(*greeting)) []byte {
 		g := greeting{minVersion: 1, maxVersion: 1, class: classControl, cluster: "c1", sender: "x", receiver: "a", bootCounter: 4, bootID: [16]byte{7}}
 		if change != nil {
@@ -63,12 +69,7 @@ func TestHostileConnections(t *testing.T) {
 	flipped[len(flipped)-1] ^= 1
 	huge := append(binary.LittleEndian.AppendUint32(nil, 1<<32-1), make([]byte, 1000)...)
 
-	cases := []struct {
-		name    string
-		data    []byte
-		verdict error // what the other side is told; nil: nothing
-		log     string
-	}{
+	return []hostileCase{
 		{"garbage", bytes.Repeat([]byte{0xa5, 3}, 500), nil, ErrProtocol.Error()},
 		{"an HTTP request", []byte("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"), nil, ErrProtocol.Error()},
 		{"a TLS hello", []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), nil, ErrProtocol.Error()},
@@ -98,7 +99,12 @@ func TestHostileConnections(t *testing.T) {
 		{"a body of another kind", after(request("Raft.RequestVote", 1, "text")), nil, "malformed"},
 		{"a body of 4 G elements", after(bomb), nil, "malformed"},
 	}
-	for _, c := range cases {
+}
+
+// TestHostileConnections: whatever a stranger says, the connection closes, one
+// line is logged, no handler runs, and little memory is used.
+func TestHostileConnections(t *testing.T) {
+	for _, c := range hostileCases() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var book logBook

@@ -166,7 +166,9 @@ func (s *Server) accept() {
 		nc, err := s.listener.Accept()
 		if err == nil {
 			pause = minBackoff
-			s.group.Go(func() { s.serve(nc) })
+			if s.enter(nc) {
+				s.group.Go(func() { s.serve(nc) })
+			}
 			continue
 		}
 		if s.ctx.Err() != nil {
@@ -183,17 +185,23 @@ func (s *Server) accept() {
 	}
 }
 
-// serve runs one incoming connection: greetings, then net/rpc until it closes
-// and all its handlers have returned.
-func (s *Server) serve(nc net.Conn) {
-	defer nc.Close()
+// enter gives a new connection a place among the strangers; false if it was
+// closed because the server is.
+func (s *Server) enter(nc net.Conn) bool {
 	pushedOut, open := s.admission.enter(nc)
 	if pushedOut != nil {
 		s.complaints.about("too many strangers", pushedOut.RemoteAddr().String(), ErrBusy)
 	}
 	if !open {
-		return
+		nc.Close()
 	}
+	return open
+}
+
+// serve runs one incoming connection: greetings, then net/rpc until it closes
+// and all its handlers have returned.
+func (s *Server) serve(nc net.Conn) {
+	defer nc.Close()
 	c, err := s.answer(nc)
 	if err != nil {
 		s.complain(nc, err)

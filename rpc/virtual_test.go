@@ -96,7 +96,11 @@ func TestBackoffAndFailFast(t *testing.T) {
 		a := board.server(t, "a")
 		p := a.Connect("b", "b")
 		time.Sleep(time.Minute)
-		_, err := vote(t, p, "a", "b", time.Now().Add(time.Hour)) // fails at once, not at the deadline
+		asked := time.Now()
+		_, err := vote(t, p, "a", "b", asked.Add(time.Hour))
+		if took := time.Since(asked); took > 0 {
+			t.Errorf("a call that cannot be sent failed only after %v", took)
+		}
 		if !errors.Is(err, ErrNotConnected) || !errors.Is(err, ErrNotSent) ||
 			!strings.Contains(err.Error(), "b at b (control)") || !strings.Contains(err.Error(), "no such host") {
 			t.Errorf("got %v", err)
@@ -120,6 +124,47 @@ func TestBackoffAndFailFast(t *testing.T) {
 			t.Errorf("connected %v after the peer came", took)
 		}
 		a.Close()
+		b.Close()
+	})
+}
+
+// TestCallsInTheQueue end at their deadline or by Close, and are not sent then.
+func TestCallsInTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var board exchangeBoard
+		a, b := board.server(t, "a"), board.server(t, "b")
+		fast := a.dial
+		a.dial = func(ctx context.Context, address string) (net.Conn, error) {
+			time.Sleep(2 * time.Second)
+			return fast(ctx, address)
+		}
+		p := a.Connect("b", "b")
+		_, err := vote(t, p, "a", "b", time.Now().Add(time.Second))
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNotSent) {
+			t.Errorf("got %v", err)
+		}
+		out := newFrameWriter(reading(nil), a.limits)
+		c := &call{args: 1, done: func(error) {}}
+		c.end(func() string { return "b" }, nil)
+		if frame, err := c.encode(out.begin(), out); err != errEnded || len(frame) != frameHeaderSize {
+			t.Errorf("an ended call was encoded: %q, %v", frame, err)
+		}
+		time.Sleep(10 * time.Second)
+
+		// A call in the queue of a line that dials when it is stopped.
+		a.Connect("b", "elsewhere")
+		time.Sleep(time.Second)
+		done, ch := later[raft.RequestVoteReply](t)
+		p.RequestVote(&raft.RequestVoteArgs{Header: header("a", "b")}, time.Now().Add(time.Hour), done)
+		a.Close()
+		select {
+		case o := <-ch:
+			if !errors.Is(o.err, ErrClosed) || !errors.Is(o.err, ErrNotSent) {
+				t.Errorf("a queued call ended with %v", o.err)
+			}
+		default:
+			t.Error("a queued call has not ended when Close returns")
+		}
 		b.Close()
 	})
 }

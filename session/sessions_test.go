@@ -229,6 +229,16 @@ func TestAgainstTwin(t *testing.T) {
 					seed, index, got, s.Len(), s.Bytes(), want, len(w.clients), w.weight())
 			}
 		}
+		// What is kept up to date step by step is what a walk finds.
+		for c := s.table.first; c != nil; c = c.next {
+			sum := uint64(0)
+			for _, r := range c.results {
+				sum += r.hash
+			}
+			if sum != c.sum {
+				t.Fatalf("seed %d: session %d has sum %x, its results %x", seed, c.id, c.sum, sum)
+			}
+		}
 		if !slices.Equal(*j, w.journal) {
 			t.Fatalf("seed %d: executed differently", seed)
 		}

@@ -38,7 +38,9 @@ func bootStage() raft.Stage {
 	return raft.Stage{HardState: &raft.HardState{Term: 1}, FirstIndex: 1, Batch: entries(10, 1), CommitIndex: 1}
 }
 
-func testIdentity() raft.Identity { return raft.Identity{Cluster: "demo-1", Server: "n1", Incarnation: 1} }
+func testIdentity() raft.Identity {
+	return raft.Identity{Cluster: "demo-1", Server: "n1", Incarnation: 1}
+}
 
 func open(t testing.TB, fsys vfs.FS, dir string, o Options) *WAL {
 	t.Helper()
