@@ -106,6 +106,9 @@ func (s *Server) Attach(rf Raft) { s.rf.Store(&rf) }
 
 // Apply implements raft.StateMachine.
 func (s *Server) Apply(batch []raft.Entry, results []raft.Result) {
+	if len(batch) == 0 {
+		return
+	}
 	last := &batch[len(batch)-1]
 	if o := s.office.Load(); o == nil || o.term != last.Term {
 		s.office.Store(&office{term: last.Term, from: time.Now()})

@@ -8,9 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"lockstep.example/raft"
-	"lockstep.example/raft/session"
 )
 
 func put(key, value string) *Command {
@@ -328,26 +325,4 @@ func TestStoreHash(t *testing.T) {
 	if base != want {
 		t.Errorf("hash of fixed contents is %#x, want %#x", base, uint64(want))
 	}
-}
-
-func BenchmarkApply(b *testing.B) {
-	s, err := NewServer(Config{ID: "n1"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.Apply([]raft.Entry{{Index: 1, Term: 1, Data: (&session.Envelope{Kind: session.KindOpen}).Append(nil)}}, nil)
-	const size = 64
-	batch, results := make([]raft.Entry, size), make([]raft.Result, size)
-	value := strings.Repeat("v", 128)
-	b.ReportAllocs()
-	for i := uint64(2); b.Loop(); i += size {
-		for j := range uint64(size) {
-			seq := i + j - 1
-			e := session.Envelope{Kind: session.KindCommand, Client: 1, Seq: seq, Floor: max(seq, size) - size}
-			e.Command = put(fmt.Sprintf("key%08d", (seq*7919)%100_000), value).Append(nil)
-			batch[j] = raft.Entry{Index: i + j, Term: 1, Data: e.Append(nil)}
-		}
-		s.Apply(batch, results)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/command")
 }

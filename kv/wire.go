@@ -20,7 +20,9 @@ const (
 // reply; rpc.Client is one. It returns by the end of ctx at the latest, and then
 // touches neither args nor reply any more. An error that is a NotSentError with
 // NotSent true proves that the request had no effect; after any other error the
-// outcome is unknown.
+// outcome is unknown. It delivers a request once at most: a command would be
+// executed once all the same, but the refusal of one copy would say nothing of the
+// other.
 type Caller interface {
 	Call(ctx context.Context, address, method string, args, reply any) error
 }
