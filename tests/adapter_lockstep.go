@@ -44,13 +44,7 @@ func lockstepStore(env Env) (*raft.MemoryPersister, error) {
 	for _, peer := range env.Peers {
 		addresses[raft.ServerID(peer)] = peer
 	}
-	store := raft.NewMemoryPersister(func() time.Duration {
-		draw := env.Rand()
-		if draw%64 == 0 { // now and then a disk is slow
-			return time.Duration(draw>>8%20) * time.Millisecond
-		}
-		return 50*time.Microsecond + time.Duration(draw>>8%200)*time.Microsecond
-	})
+	store := raft.NewMemoryPersister(env.FlushTime)
 	_, err := raft.Bootstrap(store, "tests", raft.ServerID(env.ID), raft.NewConfiguration(addresses))
 	env.Disk.Contents = store
 	env.Disk.AfterCrash = func(contents any, keep func(staged int) int) any {

@@ -37,6 +37,7 @@ type Cluster struct {
 	changed  chan struct{} // closed at the next Apply; nil if nobody waits
 	leads    map[string]uint64
 	down     map[string]bool // disconnected
+	flush    labrpc.Range    // how long a flush takes; zero: mostly short, now and then long
 }
 
 // T is what a cluster needs of a *testing.T.
@@ -101,6 +102,26 @@ func (c *Cluster) uint64() uint64 {
 	c.randMu.Lock()
 	defer c.randMu.Unlock()
 	return c.random.Uint64()
+}
+
+// SetFlushTime makes every flush take a time within a range, on all disks.
+func (c *Cluster) SetFlushTime(minimum, maximum time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flush = labrpc.Range{Min: minimum, Max: maximum}
+}
+
+func (c *Cluster) flushTime() time.Duration {
+	c.mu.Lock()
+	r := c.flush
+	c.mu.Unlock()
+	switch {
+	case r.Max > 0:
+		return r.Min + time.Duration(c.Random(int(r.Max-r.Min)+1))
+	case c.Random(64) == 0: // now and then a disk is slow
+		return time.Duration(c.Random(int(20 * time.Millisecond)))
+	}
+	return time.Duration(50+c.Random(200)) * time.Microsecond
 }
 
 // Command makes a command of at least size bytes that was never made before.
@@ -187,7 +208,7 @@ func (c *Cluster) Start(i int) {
 	c.mu.Unlock()
 	server, err := c.maker(Env{
 		ID: id, Peers: c.ids, Endpoint: l.endpoint, Disk: disk, Rand: c.uint64,
-		Apply: l.apply, Trace: l.trace, Fail: func(err error) { c.Fail(fmt.Errorf("%s: %w", id, err)) },
+		FlushTime: c.flushTime, Apply: l.apply, Trace: l.trace, Fail: func(err error) { c.Fail(fmt.Errorf("%s: %w", id, err)) },
 	})
 	if err != nil {
 		l.endpoint.Close()
@@ -199,30 +220,35 @@ func (c *Cluster) Start(i int) {
 	c.members[i].life = l
 }
 
-// Crash ends a server as a power loss would: what it sends from now on does not
-// arrive, what it applies does not count, and of what it staged and had not
-// flushed a random part is lost.
-func (c *Cluster) Crash(i int) { c.end(i, "crashes") }
+// Crash ends servers at one instant, as a power loss would: what they send from
+// now on does not arrive, what they apply does not count, and of what each staged
+// and had not flushed a random part is lost.
+func (c *Cluster) Crash(servers ...int) { c.end(servers, "crashes") }
 
-func (c *Cluster) end(i int, what string) {
-	i %= c.N
-	c.mu.Lock()
-	m := c.members[i]
-	l := m.life
-	if l == nil {
+func (c *Cluster) end(servers []int, what string) {
+	var ended []*life
+	for _, i := range servers {
+		c.mu.Lock()
+		m := c.members[i%c.N]
+		l := m.life
+		if l != nil {
+			m.life, l.over = nil, true
+			c.traceLocked(Event{Kind: Noted, Server: l.id, What: what})
+		}
 		c.mu.Unlock()
-		return
+		if l == nil {
+			continue
+		}
+		ended = append(ended, l)
+		l.endpoint.Close()
+		if m.disk.AfterCrash != nil {
+			m.disk.Contents = m.disk.AfterCrash(m.disk.Contents, func(staged int) int { return c.Random(staged + 1) })
+		}
 	}
-	m.life, l.over = nil, true
-	c.traceLocked(Event{Kind: Noted, Server: l.id, What: what})
-	c.mu.Unlock()
-
-	l.endpoint.Close()
-	if m.disk.AfterCrash != nil {
-		m.disk.Contents = m.disk.AfterCrash(m.disk.Contents, func(staged int) int { return c.Random(staged + 1) })
-	}
-	if err := l.server.Kill(); err != nil {
-		c.Fail(fmt.Errorf("kill %s: %w", l.id, err))
+	for _, l := range ended {
+		if err := l.server.Kill(); err != nil { // it may take time
+			c.Fail(fmt.Errorf("kill %s: %w", l.id, err))
+		}
 	}
 }
 
@@ -327,9 +353,7 @@ func (l *life) apply(a Applied) {
 // close ends every server and the network, and prints the timeline if the test
 // failed or runs with -v.
 func (c *Cluster) close() {
-	for i := range c.N {
-		c.end(i, "ends")
-	}
+	c.end(c.all(), "ends")
 	c.Net.Close()
 	if c.T.Failed() || testing.Verbose() {
 		c.mu.Lock()

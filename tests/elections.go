@@ -13,6 +13,7 @@ var Elections = func() []Scenario {
 		{"LongAbsence", 3, longAbsence},
 		{"BehindInTerm", 3, behindInTerm},
 		{"OneWay", 3, oneWay},
+		{"OneLinkCut", 3, oneLinkCut},
 	}
 	for _, n := range []int{1, 2, 3, 4, 5, 7} {
 		scenarios = append(scenarios, Scenario{fmt.Sprint("Servers", n), n, sizes})
@@ -183,4 +184,15 @@ func oneWay(c *Cluster) {
 		c.fatal("%s still leads term %d after %v without an answer", c.ID(leader), now, 2*ElectionTimeout)
 	}
 	c.Agree(c.Command(0), 2, true)
+}
+
+// oneLinkCut: a follower that reaches the other one and not the leader must not
+// take the leadership, although its log is as good and its voter would do.
+func oneLinkCut(c *Cluster) {
+	leader := c.Leader()
+	c.Agree(c.Command(0), 3, false)
+	term := c.AgreedTerm()
+	c.linkOnly(leader+1, leader+2)
+	c.steady(leader, term, 10*ElectionTimeout)
+	c.Agree(c.Command(0), 2, false)
 }

@@ -24,9 +24,7 @@ var Lab3C = []Scenario{
 // then a follower.
 func persist1(c *Cluster) {
 	c.Agree(c.Command(0), 3, true)
-	for i := range c.N {
-		c.Crash(i)
-	}
+	c.Crash(c.all()...)
 	for i := range c.N {
 		c.Start(i)
 	}
@@ -53,13 +51,10 @@ func persist2(c *Cluster) {
 	for range 5 {
 		c.Agree(c.Command(0), 5, true)
 		leader := c.Leader()
-		c.Crash(leader + 1)
-		c.Crash(leader + 2)
+		c.Crash(leader+1, leader+2)
 		c.Agree(c.Command(0), 3, true)
 
-		c.Crash(leader)
-		c.Crash(leader + 3)
-		c.Crash(leader + 4)
+		c.Crash(leader, leader+3, leader+4)
 		c.Start(leader + 1)
 		c.Start(leader + 2)
 		c.Sleep(ElectionTimeout)
@@ -80,8 +75,7 @@ func persist3(c *Cluster) {
 	c.Disconnect(leader + 2)
 	c.Agree(c.Command(0), 2, true)
 
-	c.Crash(leader)
-	c.Crash(leader + 1)
+	c.Crash(leader, leader+1)
 	c.Connect(leader + 2)
 	c.Start(leader)
 	c.Agree(c.Command(0), 2, true)

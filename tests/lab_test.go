@@ -10,5 +10,6 @@ func TestLab(t *testing.T) {
 }
 
 func TestElections(t *testing.T) { Run(t, Lockstep, Elections) }
+func TestProposals(t *testing.T) { Run(t, Lockstep, Proposals) }
 func TestReads(t *testing.T)     { Run(t, Lockstep, Reads) }
 func TestStorms(t *testing.T)    { Run(t, Lockstep, Storms) }

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"time"
 
 	"lockstep.example/raft/labrpc"
 )
@@ -16,6 +17,10 @@ type Env struct {
 	Endpoint *labrpc.Endpoint // its place on the network; IDs are the names there
 	Disk     *Disk            // what outlives it
 	Rand     func() uint64    // seeded; safe for concurrent use
+
+	// FlushTime says how long the next flush of the disk takes. Safe for
+	// concurrent use.
+	FlushTime func() time.Duration
 
 	// Apply takes each command as the server applies it, from number 1 in every
 	// life. Trace takes what else the monitors may know: Leads and Holds events.

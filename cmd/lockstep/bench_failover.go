@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -29,8 +30,8 @@ or the servers' states differ; the data is then kept.`,
   lockstep bench failover --rounds 3 --servers 5`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.Rounds < 1 || o.Writers < 1 || o.Cluster.Servers < 1 {
-				return usage("--rounds, --writers and --servers take numbers from 1")
+			if o.Rounds < 1 || o.Writers < 1 || o.Cluster.Servers < 1 || o.Cluster.Servers > local.MaxServers {
+				return usage("--rounds, --writers and --servers take numbers from 1; at most %d servers", local.MaxServers)
 			}
 			temporary, err := os.MkdirTemp(dir, "lockstep-failover-")
 			if err != nil {
@@ -40,10 +41,13 @@ or the servers' states differ; the data is then kept.`,
 			o.Progress = func(line string) { fmt.Fprintln(a.err, line) }
 			fmt.Fprintf(a.err, "%d server processes, %d writers, data in %s\n", o.Cluster.Servers, o.Writers, temporary)
 			report, err := failover.Run(c.Context(), o)
-			if err != nil {
-				return fmt.Errorf("%w; the data is in %s", err, temporary)
+			if errors.Is(err, failover.ErrLost) {
+				return fmt.Errorf("%w; the data and logs are in %s", err, temporary)
 			}
 			os.RemoveAll(temporary)
+			if err != nil {
+				return err
+			}
 			return a.printFailover(report, json)
 		},
 	}
@@ -71,11 +75,15 @@ func (a *app) printFailover(r failover.Report, json bool) error {
 			"unknown": r.Unknown, "refused": r.Refused, "hash": fmt.Sprintf("%016x", r.Hash),
 		})
 	}
-	rows := [][]string{{"ROUND", "INTERRUPTED"}}
-	for i, gap := range r.Gaps {
-		rows = append(rows, []string{fmt.Sprint(i + 1), gap.Round(time.Millisecond).String()})
+	rows := [][]string{{"ROUND", "INTERRUPTED MS"}}
+	row := func(name string, gap time.Duration) {
+		rows = append(rows, []string{name, fmt.Sprint(gap.Milliseconds())})
 	}
-	rows = append(rows, []string{"median", median.Round(time.Millisecond).String()}, []string{"longest", sorted[len(sorted)-1].Round(time.Millisecond).String()})
+	for i, gap := range r.Gaps {
+		row(fmt.Sprint(i+1), gap)
+	}
+	row("median", median)
+	row("longest", sorted[len(sorted)-1])
 	if err := printTable(a.out, rows, 1); err != nil {
 		return err
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"lockstep.example/raft/cmd/lockstep/internal/local"
 	"lockstep.example/raft/cmd/lockstep/internal/node"
 	"lockstep.example/raft/kv"
 	"lockstep.example/raft/rpc"
@@ -16,13 +18,16 @@ import (
 // withClerk runs an operation of a client command, within its timeout.
 func (a *app) withClerk(c *cobra.Command, t *target, operation func(context.Context, *kv.Clerk) error) error {
 	err := func() error {
-		addresses, err := t.addresses(a.env)
+		members, err := t.find(a.env)
 		if err != nil {
 			return err
 		}
 		client := rpc.NewClient(rpc.ClientConfig{})
 		defer client.Close()
-		clerk, err := kv.NewClerk(kv.ClerkConfig{Servers: addresses, Caller: node.Caller{Client: client}})
+		clerk, err := kv.NewClerk(kv.ClerkConfig{
+			Servers: local.Addresses(members), Caller: node.Caller{Client: client},
+			AttemptTimeout: min(2*time.Second, t.timeout/4), // a server that hangs must leave time for the others
+		})
 		if err != nil {
 			return err
 		}
@@ -92,8 +97,10 @@ func (a *app) putCommand() *cobra.Command {
 		Use:   "put KEY VALUE",
 		Short: "Give a key a value",
 		Long: `Give a key a value; with "-" for the value it is read from standard input. A key
-has 1 byte to 4 KiB, a value up to 1 MiB.`,
+has 1 byte to 4 KiB, a value up to 1 MiB. What begins with "-" and is no flag goes
+after "--".`,
 		Example: `  lockstep put color blue
+  lockstep put celsius -- -5
   echo blue | lockstep put color -`,
 	}, (*kv.Clerk).Put)
 }
@@ -209,7 +216,7 @@ func (a *app) value(argument string) ([]byte, error) {
 		return nil, fmt.Errorf("read the value from standard input: %w", err)
 	}
 	if len(value) > kv.MaxValueBytes {
-		return nil, coded(exitUsage, "limit exceeded: the value on standard input has more than %d bytes, the limit; nothing was changed", kv.MaxValueBytes)
+		return nil, coded(exitUsage, "limit exceeded: the value on standard input has more than the limit of %d bytes; nothing was changed", kv.MaxValueBytes)
 	}
 	return value, nil
 }

@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"lockstep.example/raft/kv"
 )
 
-const shownRunes = 60 // of a value, in a table
+const shownRunes = 50 // of a value, in a table
 
 func (a *app) listCommand() *cobra.Command {
 	var t target
@@ -93,12 +92,11 @@ func (a *app) list(ctx context.Context, clerk *kv.Clerk, t *target, o listOption
 
 // shown is a value in a table: on one line, and not too long.
 func shown(value []byte) string {
-	text := string(value[:min(len(value), 4*shownRunes)])
-	if utf8.RuneCountInString(text) <= shownRunes && len(text) == len(value) {
-		return printable(value)
+	text := []rune(printable(value[:min(len(value), shownRunes)]))
+	if len(text) <= shownRunes && len(value) <= shownRunes {
+		return string(text)
 	}
-	runes := []rune(text)
-	return printable([]byte(string(runes[:min(len(runes), shownRunes)]))) + fmt.Sprintf(" ... (%d bytes)", len(value))
+	return string(text[:min(len(text), shownRunes)]) + fmt.Sprintf("... (%d bytes)", len(value))
 }
 
 // item is a key with its value, in JSON.

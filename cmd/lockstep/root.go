@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"lockstep.example/raft"
 )
 
 // app is one run of the program, with its surroundings.
@@ -33,9 +36,13 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if isUsage(err) {
 		err = fmt.Errorf("%w; see \"%s --help\"", err, command.CommandPath())
 	}
-	line := strings.ReplaceAll(err.Error(), "\n", " ")
+	line := err.Error()
+	if errors.Is(err, raft.ErrPanic) {
+		line, _, _ = strings.Cut(line, "\n") // the log has the stack
+	}
+	line = strings.ReplaceAll(line, "\n", "; ")
 	name := strings.TrimPrefix(strings.TrimPrefix(command.CommandPath(), "lockstep"), " ")
-	if name != "" {
+	if name != "" && !strings.HasPrefix(line, name+": ") { // the clerk says it too
 		line = name + ": " + line
 	}
 	fmt.Fprintf(a.err, "lockstep: %s\n", line)

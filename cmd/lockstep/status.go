@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -8,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lockstep.example/raft"
+	"lockstep.example/raft/cmd/lockstep/internal/local"
 	"lockstep.example/raft/cmd/lockstep/internal/node"
 	"lockstep.example/raft/rpc"
 )
@@ -27,13 +31,18 @@ are at the same entry with different states.`,
   lockstep status --json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			addresses, err := t.addresses(a.env)
+			members, err := t.find(a.env)
 			if err != nil {
 				return a.report(&t, err)
 			}
 			client := rpc.NewClient(rpc.ClientConfig{})
 			defer client.Close()
-			statuses := node.Statuses(c.Context(), client, addresses, t.timeout)
+			statuses := node.Statuses(c.Context(), client, local.Addresses(members), t.timeout)
+			for i, m := range members {
+				if statuses[i].Err != nil {
+					statuses[i].ID = string(m.ID)
+				}
+			}
 			verdict := judge(statuses)
 			if t.json {
 				object := statusJSON(statuses)
@@ -69,9 +78,9 @@ func judge(statuses []node.Status) error {
 		states[s.HashIndex] = s
 	}
 	if leader, ok := node.Leader(statuses); !ok {
-		return coded(exitUnavailable, "no server leads, %d of %d answer; start the others, or wait for an election", answers, len(statuses))
+		return coded(exitUnavailable, "no server leads: %d of %d answer; start the others, or wait for an election", answers, len(statuses))
 	} else if !leader.Ready {
-		return coded(exitUnavailable, "%s leads without a quorum, %d of %d answer; start the others", leader.ID, answers, len(statuses))
+		return coded(exitUnavailable, "%s leads without a quorum: %d of %d answer; start the others", leader.ID, answers, len(statuses))
 	}
 	return nil
 }
@@ -90,7 +99,7 @@ func statusRows(statuses []node.Status) [][]string {
 	highest := committed(statuses)
 	for _, s := range statuses {
 		if s.Err != nil {
-			rows = append(rows, []string{"?", s.Address, "-", "-", "-", "-", "-", "-", "-", "no answer: " + s.Err.Error()})
+			rows = append(rows, []string{cmp.Or(s.ID, "?"), s.Address, "-", "-", "-", "-", "-", "-", "-", "no answer: " + silence(s.Err)})
 			continue
 		}
 		rows = append(rows, []string{
@@ -101,6 +110,18 @@ func statusRows(statuses []node.Status) [][]string {
 	return rows
 }
 
+// silence says why a server does not answer, without what was asked of whom.
+func silence(err error) string {
+	var call *rpc.CallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "none within the timeout"
+	}
+	return err.Error()
+}
+
 func stateHash(s node.Status) string { return fmt.Sprintf("%016x@%d", s.Hash, s.HashIndex) }
 
 func statusJSON(statuses []node.Status) fields {
@@ -108,7 +129,7 @@ func statusJSON(statuses []node.Status) fields {
 	list := []fields{}
 	for _, s := range statuses {
 		if s.Err != nil {
-			list = append(list, fields{"address": s.Address, "answers": false, "error": s.Err.Error()})
+			list = append(list, fields{"id": s.ID, "address": s.Address, "answers": false, "error": silence(s.Err)})
 			continue
 		}
 		server := fields{

@@ -35,7 +35,6 @@ func (t *target) flags(c *cobra.Command, timeout time.Duration) {
 	f.StringSliceVar(&t.servers, "servers", nil, "addresses of servers, as host:port,host:port; any of them will do")
 	f.DurationVar(&t.timeout, "timeout", timeout, "how long to try")
 	f.BoolVar(&t.json, "json", false, "print one JSON object; see \"lockstep help clusters\"")
-	c.MarkFlagsMutuallyExclusive("cluster", "servers")
 }
 
 func findingTopic() *cobra.Command {
@@ -56,46 +55,45 @@ fails the object has "error", "exit" (see "lockstep help exit-codes") and
 	}
 }
 
-// addresses finds the servers.
-func (t *target) addresses(env func(string) string) ([]string, error) {
+// find finds the servers; their IDs are known only if a directory tells.
+func (t *target) find(env func(string) string) ([]local.Member, error) {
 	switch {
 	case t.timeout <= 0:
 		return nil, usage("--timeout is %v; give more than 0, such as 5s", t.timeout)
+	case t.cluster != "" && len(t.servers) > 0:
+		return nil, usage("--cluster and --servers both say where the cluster is; give one of them")
 	case t.cluster != "":
 		return fromDir(t.cluster)
 	case len(t.servers) > 0:
-		return checkAddresses("--servers", t.servers)
+		return fromList("--servers", t.servers)
 	case env(serversEnv) != "":
-		return checkAddresses(serversEnv, strings.Split(env(serversEnv), ","))
+		return fromList(serversEnv, strings.Split(env(serversEnv), ","))
 	}
-	addresses, err := fromDir(defaultDir)
+	members, err := fromDir(defaultDir)
 	if errors.Is(err, local.ErrNoCluster) {
 		return nil, usage("no cluster: ./%s holds none; start one here with \"lockstep up\", or name one by --cluster DIR, --servers HOST:PORT,... or %s", defaultDir, serversEnv)
 	}
-	return addresses, err
+	return members, err
 }
 
-func fromDir(dir string) ([]string, error) {
+func fromDir(dir string) ([]local.Member, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && dir != defaultDir {
 		return nil, usage("--cluster: there is no directory %s; give that of \"lockstep up\"", dir)
 	}
 	d, err := local.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	return d.Addresses(), nil
+	return d.Members, err
 }
 
-func checkAddresses(source string, list []string) ([]string, error) {
-	var addresses []string
-	for _, a := range list {
-		a = strings.TrimSpace(a)
-		if err := checkAddress(a); err != nil {
+func fromList(source string, list []string) ([]local.Member, error) {
+	var members []local.Member
+	for _, address := range list {
+		address = strings.TrimSpace(address)
+		if err := checkAddress(address); err != nil {
 			return nil, usage("%s: %w", source, err)
 		}
-		addresses = append(addresses, a)
+		members = append(members, local.Member{Address: address})
 	}
-	return addresses, nil
+	return members, nil
 }
 
 // checkAddress wants host:port with both parts.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -30,8 +31,8 @@ process does not.`,
   lockstep up -n 5 --dir /tmp/five`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("servers") && o.Servers < 1 {
-				return usage("-n %d: a cluster has at least one server", o.Servers)
+			if o.Servers < 1 || o.Servers > local.MaxServers {
+				return usage("-n is %d; a cluster on one machine has 1 to %d servers", o.Servers, local.MaxServers)
 			}
 			if !c.Flags().Changed("servers") {
 				o.Servers = 0 // as many as there are
@@ -48,7 +49,7 @@ process does not.`,
 }
 
 func (a *app) up(c *cobra.Command, o local.Options) error {
-	told := &upReport{app: a, program: programName()}
+	told := &upReport{app: a, dir: o.Dir, program: programName()}
 	o.Tell = told.tell
 	cluster, err := local.Open(o)
 	if err != nil {
@@ -65,33 +66,62 @@ func (a *app) up(c *cobra.Command, o local.Options) error {
 
 // upReport says what happens to a cluster.
 type upReport struct {
-	app     *app
-	program string
-	leader  raft.ServerID
+	app          *app
+	dir, program string
+
+	mu     sync.Mutex // held while a line is printed
+	begun  bool
+	ready  bool
+	leader raft.ServerID
 }
 
 func (r *upReport) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sayLocked(format, args...)
+}
+
+func (r *upReport) sayLocked(format string, args ...any) {
 	fmt.Fprintf(r.app.out, format+"\n", args...)
 }
 
 func (r *upReport) tell(e local.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch e := e.(type) {
 	case local.Started:
-		r.say("%s  %s  pid %-7d  %s %s", e.ID, e.Address, e.Pid, r.program, shellLine(e.Command))
+		if !r.begun {
+			r.begun = true
+			r.sayLocked("cluster in %s, run by process %d until Ctrl-C", r.dir, os.Getpid())
+		}
+		r.sayLocked("%s  %s  pid %-7d  %s %s", e.ID, e.Address, e.Pid, r.program, shellLine(e.Command))
 	case local.Exited:
 		next := fmt.Sprintf("starting it again in %v", e.Restart)
 		if e.Restart < 0 {
 			next = "it stays down"
 		}
-		r.say("%s died (pid %d): %s; %s", e.ID, e.Pid, e.Cause, next)
+		r.sayLocked("%s died (pid %d): %s; %s", e.ID, e.Pid, e.Cause, next)
 	case local.Leader:
-		if e.ID == "" {
-			r.say("%s does not lead any more, and nobody else does yet", r.leader)
-		} else {
-			r.say("%s leads, in term %d", e.ID, e.Term)
-		}
-		r.leader = e.ID
+		r.tellLeaderLocked(e)
 	}
+}
+
+func (r *upReport) tellLeaderLocked(e local.Leader) {
+	if e.ID == "" {
+		r.sayLocked("%s does not lead any more, and nobody else does yet", r.leader)
+	} else {
+		r.sayLocked("%s leads, in term %d", e.ID, e.Term)
+	}
+	r.leader = e.ID
+	if r.ready || e.ID == "" {
+		return
+	}
+	r.ready = true
+	example := []string{"put", "color", "blue"}
+	if r.dir != defaultDir {
+		example = append(example, "--cluster", r.dir)
+	}
+	r.sayLocked("ready; try in another terminal: %s %s", r.program, shellLine(example))
 }
 
 // programName is how to call this program from the shell: as it was called, or

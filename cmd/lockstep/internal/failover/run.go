@@ -72,7 +72,7 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	defer func() { err = errors.Join(err, r.cluster.Stop()) }()
 	r.client = rpc.NewClient(rpc.ClientConfig{})
 	defer r.client.Close()
-	r.clerk, err = kv.NewClerk(kv.ClerkConfig{Servers: r.cluster.Addresses(), Caller: node.Caller{Client: r.client}})
+	r.clerk, err = kv.NewClerk(kv.ClerkConfig{Servers: local.Addresses(r.cluster.Members), Caller: node.Caller{Client: r.client}})
 	if err != nil {
 		return report, err
 	}

@@ -2,10 +2,12 @@ package failover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"lockstep.example/raft"
+	"lockstep.example/raft/cmd/lockstep/internal/local"
 	"lockstep.example/raft/cmd/lockstep/internal/node"
 )
 
@@ -27,7 +29,7 @@ func (r *run) settle(ctx context.Context) (leader, error) {
 	var whole leader
 	var since time.Time
 	for {
-		statuses := node.Statuses(ctx, r.client, r.cluster.Addresses(), time.Second)
+		statuses := node.Statuses(ctx, r.client, local.Addresses(r.cluster.Members), time.Second)
 		if goal == 0 {
 			goal = committed(statuses)
 		}
@@ -42,6 +44,9 @@ func (r *run) settle(ctx context.Context) (leader, error) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return leader{}, fmt.Errorf("interrupted: %w", context.Cause(ctx))
+			}
 			return leader{}, fmt.Errorf("the cluster is not whole after %v: %s", settleTimeout, missing)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"lockstep.example/raft/cmd/lockstep/internal/local"
 	"lockstep.example/raft/cmd/lockstep/internal/node"
 	"lockstep.example/raft/kv"
 )
@@ -83,7 +84,7 @@ func (r *run) compare(ctx context.Context) (uint64, error) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		statuses := node.Statuses(ctx, r.client, r.cluster.Addresses(), time.Second)
+		statuses := node.Statuses(ctx, r.client, local.Addresses(r.cluster.Members), time.Second)
 		first, same := statuses[0], true
 		for _, s := range statuses {
 			if s.Err != nil || s.HashIndex != first.HashIndex {

@@ -23,6 +23,7 @@ type writer struct {
 	next    uint64          // every key below it was tried
 	unknown map[uint64]bool // outcome unknown
 	refused map[uint64]bool // certainly not done
+	atWrite func(n uint64)  // in tests: called before each write
 }
 
 func (w *writer) key(n uint64) string   { return fmt.Sprintf("%s%09d", w.prefix, n) }
@@ -33,6 +34,9 @@ func (w *writer) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n := w.next
 		w.next++
+		if w.atWrite != nil {
+			w.atWrite(n)
+		}
 		// A write is not abandoned at the end, so that its outcome is known.
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 		_, err := w.clerk.Put(bounded, []byte(w.key(n)), []byte(w.value(n)))

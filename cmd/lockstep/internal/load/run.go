@@ -4,6 +4,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync"
@@ -102,16 +103,17 @@ func (c *client) loop(ctx context.Context, operation func(context.Context, int) 
 	for !stopped.Load() && ctx.Err() == nil {
 		began := time.Now()
 		err := operation(ctx, number)
-		if !counting.Load() {
-			continue
-		}
+		took := time.Since(began)
+		counted := counting.Load()
 		if err == nil {
-			c.latency.add(time.Since(began))
+			if counted {
+				c.latency.add(took)
+			}
 			continue
 		}
-		c.errors++
-		if c.firstError == nil {
-			c.firstError = err
+		if counted {
+			c.errors++
+			c.firstError = cmp.Or(c.firstError, err)
 		}
 		wait(ctx, time.Millisecond) // a refusal is quick: do not spin
 	}

@@ -102,9 +102,14 @@ func Open(o Options) (*Cluster, error) {
 	c.stopping, c.stop = context.WithCancel(context.Background())
 	c.launcher.Go(c.launch)
 	for _, m := range d.Members {
-		s := &supervisor{Member: m, cluster: c, dir: filepath.Join(dir, string(m.ID))}
+		begun := make(chan struct{})
+		s := &supervisor{
+			Member: m, cluster: c, dir: filepath.Join(dir, string(m.ID)),
+			begun: sync.OnceFunc(func() { close(begun) }),
+		}
 		c.servers[m.ID] = s
 		c.watchers.Go(s.run)
+		<-begun // so that they are told of in order
 	}
 	c.watchers.Go(c.watchLeader)
 	return c, nil

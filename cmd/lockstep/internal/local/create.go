@@ -23,8 +23,8 @@ import (
 // the first directory is bootstrapped and marked after the last one, so that a
 // crash in between is made good by the next run.
 func prepare(dir string, n int) (d Description, lock io.Closer, err error) {
-	if n < 0 || n > maxMembers {
-		return d, nil, fmt.Errorf("%d servers: a cluster on one machine has 1 to %d; choose 3 or 5", n, maxMembers)
+	if n < 0 || n > MaxServers {
+		return d, nil, fmt.Errorf("%d servers: a cluster on one machine has 1 to %d; choose 3 or 5", n, MaxServers)
 	}
 	if err := vfs.MakeDir(vfs.OS, dir); err != nil {
 		return d, nil, err

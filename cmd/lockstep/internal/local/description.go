@@ -31,11 +31,13 @@ type Description struct {
 // ErrNoCluster says that a directory holds no local cluster.
 var ErrNoCluster = errors.New("no cluster here")
 
+// MaxServers bounds a local cluster.
+const MaxServers = 9
+
 const (
 	fileName       = "cluster.json"
 	lockName       = "up.lock"
 	fileFormat     = 1
-	maxMembers     = 9
 	defaultMembers = 3
 )
 
@@ -73,10 +75,10 @@ func (d *Description) save(dir string) error {
 	return nil
 }
 
-// Addresses returns where the servers listen.
-func (d *Description) Addresses() []string {
+// Addresses returns where servers listen.
+func Addresses(members []Member) []string {
 	var list []string
-	for _, m := range d.Members {
+	for _, m := range members {
 		list = append(list, m.Address)
 	}
 	return list

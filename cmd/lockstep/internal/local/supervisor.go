@@ -27,6 +27,7 @@ type supervisor struct {
 	Member
 	cluster *Cluster
 	dir     string
+	begun   func() // called when the first attempt to start it is over
 
 	mu  sync.Mutex // a leaf
 	cmd *exec.Cmd  // guarded by mu; nil while no process runs
@@ -39,12 +40,14 @@ func (s *supervisor) run() {
 	log := newLogFile(s.dir + ".log")
 	defer log.close()
 	delay := c.options.Restart
+	defer s.begun()
 	for {
 		began := time.Now()
 		pid, cause, failed := s.runOnce(log)
 		if c.stopping.Err() != nil {
 			return
 		}
+		s.begun()
 		if !failed || time.Since(began) > failsFast {
 			delay = c.options.Restart
 		}
@@ -80,6 +83,7 @@ func (s *supervisor) runOnce(log *logFile) (pid int, cause string, failed bool) 
 		return 0, "cannot start: " + err.Error(), true
 	}
 	s.cluster.tell(Started{s.Member, cmd.Process.Pid, s.dir, command})
+	s.begun()
 
 	ended := make(chan struct{})
 	var stopper sync.WaitGroup

@@ -25,7 +25,7 @@ func (c *Cluster) watchLeader() {
 	defer ticker.Stop()
 	for {
 		var now Leader
-		if s, ok := node.Leader(node.Statuses(c.stopping, client, c.Addresses(), time.Second)); ok {
+		if s, ok := node.Leader(node.Statuses(c.stopping, client, Addresses(c.Members), time.Second)); ok {
 			now, seen = Leader{raft.ServerID(s.ID), s.Term}, time.Now()
 		}
 		if c.stopping.Err() == nil && now != told && (now.ID != "" || told.ID != "" && time.Since(seen) > leaderlessPatience) {

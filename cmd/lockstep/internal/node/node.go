@@ -53,7 +53,7 @@ func Open(o Options) (_ *Node, err error) {
 		o.Logger = slog.Default()
 	}
 	if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: there is no such directory; make it with \"lockstep init\" or \"lockstep up\"", o.Dir)
+		return nil, fmt.Errorf("%s: there is no such directory; name the one that \"lockstep init\" or \"lockstep up\" made for this server (a lost one must be restored from a copy, never made anew)", o.Dir)
 	}
 	n := &Node{}
 	defer func() {
