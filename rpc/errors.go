@@ -73,3 +73,7 @@ func (e *CallError) Error() string {
 
 func (e *CallError) Is(target error) bool { return target == ErrNotSent && !e.Sent }
 func (e *CallError) Unwrap() error        { return e.Err }
+
+// NotSent tells a caller that does not know this package what Sent says: package
+// kv asks for it.
+func (e *CallError) NotSent() bool { return !e.Sent }

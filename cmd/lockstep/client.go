@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"lockstep.example/raft/cmd/lockstep/internal/local"
-	"lockstep.example/raft/cmd/lockstep/internal/node"
 	"lockstep.example/raft/kv"
 	"lockstep.example/raft/rpc"
 )
@@ -25,7 +24,7 @@ func (a *app) withClerk(c *cobra.Command, t *target, operation func(context.Cont
 		client := rpc.NewClient(rpc.ClientConfig{})
 		defer client.Close()
 		clerk, err := kv.NewClerk(kv.ClerkConfig{
-			Servers: local.Addresses(members), Caller: node.Caller{Client: client},
+			Servers: local.Addresses(members), Caller: client,
 			AttemptTimeout: min(2*time.Second, t.timeout/4), // a server that hangs must leave time for the others
 		})
 		if err != nil {

@@ -33,7 +33,7 @@ func oneServer(t *testing.T) *kv.Clerk {
 		t.Fatal(err)
 	}
 	client := rpc.NewClient(rpc.ClientConfig{})
-	clerk, err := kv.NewClerk(kv.ClerkConfig{Servers: []string{address}, Caller: node.Caller{Client: client}})
+	clerk, err := kv.NewClerk(kv.ClerkConfig{Servers: []string{address}, Caller: client})
 	if err != nil {
 		t.Fatal(err)
 	}

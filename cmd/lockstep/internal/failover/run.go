@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"lockstep.example/raft/cmd/lockstep/internal/local"
-	"lockstep.example/raft/cmd/lockstep/internal/node"
 	"lockstep.example/raft/kv"
 	"lockstep.example/raft/rpc"
 )
@@ -72,7 +71,7 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	defer func() { err = errors.Join(err, r.cluster.Stop()) }()
 	r.client = rpc.NewClient(rpc.ClientConfig{})
 	defer r.client.Close()
-	r.clerk, err = kv.NewClerk(kv.ClerkConfig{Servers: local.Addresses(r.cluster.Members), Caller: node.Caller{Client: r.client}})
+	r.clerk, err = kv.NewClerk(kv.ClerkConfig{Servers: local.Addresses(r.cluster.Members), Caller: r.client})
 	if err != nil {
 		return report, err
 	}

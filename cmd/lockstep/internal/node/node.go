@@ -90,7 +90,7 @@ func (n *Node) listen(o Options, identity raft.Identity, c raft.Configuration) (
 		address = self.Address
 	}
 	n.clients = rpc.NewClient(rpc.ClientConfig{Cluster: identity.Cluster})
-	if n.store, err = kv.NewServer(kv.Config{ID: n.ID, Caller: Caller{n.clients}}); err != nil {
+	if n.store, err = kv.NewServer(kv.Config{ID: n.ID, Caller: n.clients}); err != nil {
 		return err
 	}
 	n.port, err = rpc.Listen(rpc.Config{

@@ -67,7 +67,7 @@ func TestOneServerKeepsWhatItWasTold(t *testing.T) {
 	dir, address := bootstrap(t, "n1")
 	client := rpc.NewClient(rpc.ClientConfig{})
 	defer client.Close()
-	clerk, err := kv.NewClerk(kv.ClerkConfig{Servers: []string{address}, Caller: Caller{client}})
+	clerk, err := kv.NewClerk(kv.ClerkConfig{Servers: []string{address}, Caller: client})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestOnlyTheHighestTermLeads(t *testing.T) {
 func TestCallerTellsWhatWasNotSent(t *testing.T) {
 	client := rpc.NewClient(rpc.ClientConfig{})
 	defer client.Close()
-	err := Caller{client}.Call(t.Context(), freeAddress(t), kv.MethodStatus, &kv.StatusRequest{}, &kv.StatusReply{})
+	err := client.Call(t.Context(), freeAddress(t), kv.MethodStatus, &kv.StatusRequest{}, &kv.StatusReply{})
 	var unsent kv.NotSentError
 	if !errors.As(err, &unsent) || !unsent.NotSent() || !errors.Is(err, rpc.ErrNotSent) {
 		t.Errorf("a call to nobody gives %v, which does not say that it was not sent", err)

@@ -2,8 +2,9 @@ package node
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"lockstep.example/raft"
 	"lockstep.example/raft/kv"
@@ -16,21 +17,26 @@ type Status struct {
 	Err error
 }
 
-// Statuses asks the servers at the given addresses, all at once, and waits for
-// each of them at most for the timeout. The order is that of addresses.
+// askAtOnce bounds the servers that are asked at the same time.
+const askAtOnce = 32
+
+// Statuses asks the servers at the given addresses, at the same time, and waits
+// for all of them at most for the timeout. The order is that of addresses.
 func Statuses(ctx context.Context, caller kv.Caller, addresses []string, timeout time.Duration) []Status {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	statuses := make([]Status, len(addresses))
-	var group sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(askAtOnce)
 	for i, address := range addresses {
-		group.Go(func() {
+		group.Go(func() error {
 			s := &statuses[i]
 			s.Address = address
 			s.Err = caller.Call(ctx, address, kv.MethodStatus, &kv.StatusRequest{}, &s.StatusReply)
+			return nil // one that does not answer says nothing about the others
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // never fails
 	return statuses
 }
 
