@@ -149,7 +149,9 @@ func (rf *Raft) flushedUpTo(c capture, position Position, took time.Duration) {
 		rf.breachLocked("DURABLE", "a flush of everything up to position %d returned %d", c.position, position)
 		return
 	}
-	rf.durable.Store(uint64(min(position, rf.staged)))
+	// What was staged after the capture may be durable too, but nobody has looked
+	// at what hangs on it: the next round does, and finds nothing left to write.
+	rf.durable.Store(uint64(c.position))
 	rf.flushingBytes = 0
 	rf.flushTime += (took - rf.flushTime) / 8
 	rf.overdueAt.Store(int64(rf.stagedSince))

@@ -274,8 +274,14 @@ func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEn
 		rf.matchedLocked(t, p, call.args.PrevLogIndex+uint64(call.args.Batch.Count))
 	case reply != nil && reply.Refusal == RefusedConflict:
 		rf.ackLocked(call)
-		if current && call.args.PrevLogIndex > p.matchIndex {
-			p.reprobe(rf.afterConflictLocked(call.args.PrevLogIndex, reply))
+		if current {
+			// A message that came before its predecessor is refused, and by the
+			// time we hear of it may match: its entries are to be sent again.
+			next := p.matchIndex + 1
+			if call.args.PrevLogIndex > p.matchIndex {
+				next = rf.afterConflictLocked(call.args.PrevLogIndex, reply)
+			}
+			p.reprobe(next)
 			p.retryAt = time.Time{}
 		}
 	default: // lost, late, busy: send it again, but not at once

@@ -232,13 +232,13 @@ func (c *Cluster) NotApplied(number uint64) {
 	}
 }
 
-// ErrStale is the error of a read that was answered and must not have been.
-type ErrStale struct {
+// StaleError tells of a read that was answered and must not have been.
+type StaleError struct {
 	Server             string
 	Applied, Committed uint64
 }
 
-func (e *ErrStale) Error() string {
+func (e *StaleError) Error() string {
 	return fmt.Sprintf("%s answered a read having applied number %d; %d was applied somewhere before the read began",
 		e.Server, e.Applied, e.Committed)
 }
@@ -262,7 +262,7 @@ func (c *Cluster) Read(i int, patience time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n := uint64(len(l.applied)); n < before && !l.over {
-		c.failLocked(&ErrStale{c.ID(i), n, before})
+		c.failLocked(&StaleError{c.ID(i), n, before})
 	}
 	return nil
 }

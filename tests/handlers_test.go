@@ -136,19 +136,25 @@ func TestVoteOnce(t *testing.T) {
 	})
 }
 
-// TestCandidateKeepsItsVote: a candidate that steps down within its term has
-// voted, for itself (E5).
+// TestCandidateKeepsItsVote: a candidate's vote for itself is durable before it
+// asks others (E1), and stands when it steps down within its term (E5).
 func TestCandidateKeepsItsVote(t *testing.T) {
-	byHand(t, time.Millisecond, func(t *testing.T, c *Cluster, s1, s2 *stub) {
+	const flush = 40 * time.Millisecond
+	byHand(t, flush, func(t *testing.T, c *Cluster, s1, s2 *stub) {
+		var granted time.Time
 		asked := make(chan uint64, 100)
 		s1.onVote(func(args *raft.RequestVoteArgs) *raft.RequestVoteReply {
 			if args.PreVote {
+				granted = time.Now()
 				return &raft.RequestVoteReply{Term: args.Term - 1, Granted: true}
 			}
 			asked <- args.Term
 			return nil
 		})
 		term := <-asked
+		if took := time.Since(granted); took < flush {
+			t.Errorf("it asked for votes %v after it could begin to flush its own; a flush takes %v", took, flush)
+		}
 		if r := s2.append("s0", term, 1, 1, 1); r.Refusal != raft.Agreed || r.Term != term {
 			t.Fatalf("the leader of the candidate's term: %+v", r)
 		}

@@ -10,6 +10,7 @@ var Proposals = []Scenario{
 	{"QuietAfterBurst1", 1, quietAfterBurst},
 	{"QuietAfterBurst2", 2, quietAfterBurst},
 	{"QuietAfterBurst3", 3, quietAfterBurst},
+	{"OwnDisk", 1, ownDisk},
 	{"Prompt", 3, prompt},
 	{"PowerLoss", 3, powerLoss},
 }
@@ -19,6 +20,7 @@ var Proposals = []Scenario{
 // As few servers run as make a quorum, so the leader's own disk decides.
 func quietAfterBurst(c *Cluster) {
 	leader := c.Leader()
+	term, _ := c.state(leader)
 	for i := range (c.N - 1) / 2 {
 		c.Crash(leader + 1 + i)
 	}
@@ -48,6 +50,26 @@ func quietAfterBurst(c *Cluster) {
 			c.fatal("number %d, the last of a burst, is not applied by the servers that run after %v: %s", last, ElectionTimeout, c.why())
 		}
 		c.Sleep(time.Duration(c.Random(int(time.Millisecond))))
+		if c.Random(20) == 0 { // nor is the disk taken for stalled
+			c.steady(leader, term, 2*ElectionTimeout)
+		}
+	}
+}
+
+// ownDisk: a leader counts itself for what it has flushed, not for what it staged
+// while the disk was busy.
+func ownDisk(c *Cluster) {
+	const flush = 40 * time.Millisecond
+	c.Leader()
+	c.SetFlushTime(flush, flush)
+	for range 20 {
+		c.MustPropose(0, c.Command(0))
+		c.Sleep(flush / 2)
+		began := time.Now()
+		c.Agree(c.Command(0), 1, false)
+		if took := time.Since(began); took < flush {
+			c.fatal("a command was committed after %v by a server alone, whose flush takes %v", took, flush)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func isolatedLeaderReads(c *Cluster) {
 	for time.Since(cut) < 2*ElectionTimeout {
 		reads.Go(func() {
 			if err := c.Read(leader, 3*ElectionTimeout); err == nil {
-				c.Fail(&ErrStale{Server: c.ID(leader)})
+				c.Fail(fmt.Errorf("%s, cut off, answered a read", c.ID(leader)))
 			}
 		})
 		time.Sleep(20 * time.Millisecond)

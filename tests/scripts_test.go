@@ -2,6 +2,7 @@ package tests
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,7 +86,18 @@ func TestFigure8(t *testing.T) {
 		term, _ := c.state(others[1])
 		held = c.Net.Hold(carries(term + 1))
 		trio := leaderAmong(c, a, b, others[1])
-		c.Sleep(ElectionTimeout / 2)
+		c.Sleep(2 * ElectionTimeout) // its first call, held, fails; it sends from the start
+		var third atomic.Uint64
+		c.Net.Hold(labrpc.Match{Kind: labrpc.Reply, From: c.ID(others[1]), Method: MethodHeartbeat, Where: func(m *labrpc.Message) bool {
+			var reply raft.AppendEntriesReply
+			_ = m.Decode(&reply)
+			third.Store(reply.LastLogIndex) // looks, and holds nothing
+			return false
+		}})
+		c.Sleep(ElectionTimeout / 5)
+		if third.Load() < 4 { // configuration, sentinel, the first command, and the one in question
+			c.fatal("the log of %s ends at index %d: it was not sent the old command", c.ID(others[1]), third.Load())
+		}
 		c.NotApplied(number + 1)
 
 		// (d) They crash; the one of (b) leads again and overwrites.

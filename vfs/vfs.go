@@ -72,21 +72,33 @@ type File interface {
 // MakeDir creates a directory, and the missing ones above it, durably. One that
 // exists already is fine.
 func MakeDir(fsys FS, dir string) error {
+	dir = filepath.Clean(dir)
+	if err := makeDir(fsys, dir); err != nil {
+		return fmt.Errorf("create directory %s: %w", dir, err)
+	}
+	// All the way up, also where nothing was created: whoever created it may have
+	// died before it was durable. What this process may not open it did not make.
+	for at := dir; at != filepath.Dir(at); at = filepath.Dir(at) {
+		err := fsys.SyncDir(filepath.Dir(at))
+		if err != nil && (at == dir || !errors.Is(err, fs.ErrPermission)) {
+			return fmt.Errorf("make directory %s durable: %w", at, err)
+		}
+	}
+	return nil
+}
+
+func makeDir(fsys FS, dir string) error {
 	err := fsys.Mkdir(dir)
 	if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
-		if err := MakeDir(fsys, parent); err != nil {
+		if err := makeDir(fsys, parent); err != nil {
 			return err
 		}
 		err = fsys.Mkdir(dir)
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("create directory %s: %w", dir, err)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	// Also if it was there: whoever made it may have died before this line.
-	if err := fsys.SyncDir(filepath.Dir(dir)); err != nil {
-		return fmt.Errorf("make directory %s durable: %w", dir, err)
-	}
-	return nil
+	return err
 }
 
 // ReadFile returns the whole content of a file.

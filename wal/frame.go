@@ -180,6 +180,9 @@ func (c codec) decodeHeader(b []byte, position raft.Position) (frame, error) {
 	if f.kind != kindStage && f.kind != kindSeal {
 		return frame{}, &FormatError{What: f.kind.String()}
 	}
+	if b[5] != 0 || le.Uint32(b[60:]) != 0 {
+		return frame{}, &FormatError{What: "a frame with fields of a later format"}
+	}
 	if hardSize != 0 {
 		if hardSize < hardFixedSize {
 			return frame{}, errNoFrame

@@ -36,7 +36,7 @@ type Options struct {
 	Cluster string
 	Server  raft.ServerID
 	// SegmentBytes is the size of a log segment; 0 means 64 MiB, the least is
-	// 4 KiB. The first segments of a log are smaller, 1 MiB, 4 MiB and so on. A
+	// 1 KiB. The first segments of a log are smaller, 1 MiB, 4 MiB and so on. A
 	// batch that is larger gets a segment of its own size.
 	SegmentBytes int64
 	// Logger hears of a torn tail that was cut, and of failures; nil means
@@ -48,7 +48,7 @@ type Options struct {
 
 const (
 	defaultSegment = 64 << 20
-	leastSegment   = 4 << 10
+	leastSegment   = 1 << 10
 )
 
 // WAL is a raft.Persister in a directory. Stage may be called from any
