@@ -49,8 +49,8 @@ func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error
 
 // HandleRequestVote implements Handler: a vote or a pre-vote is asked for.
 func (rf *Raft) HandleRequestVote(args *RequestVoteArgs) (*RequestVoteReply, error) {
-	if args.Term == 0 || args.Term > maxIndex || args.LastLogIndex > maxIndex || args.LastLogTerm > args.Term {
-		return nil, fmt.Errorf("%w: vote request of %s for term %d with a log that ends at index %d of term %d", ErrMalformed, args.From, args.Term, args.LastLogIndex, args.LastLogTerm)
+	if args.From == "" || args.Term == 0 || args.Term > maxIndex || args.LastLogIndex > maxIndex || args.LastLogTerm > args.Term {
+		return nil, fmt.Errorf("%w: vote request of %q for term %d with a log that ends at index %d of term %d", ErrMalformed, args.From, args.Term, args.LastLogIndex, args.LastLogTerm)
 	}
 	if rf.misdirected(&args.Header) {
 		return &RequestVoteReply{Refusal: RefusedNotForMe}, nil
@@ -158,6 +158,8 @@ func (rf *Raft) checkAppend(args *AppendEntriesArgs) (received, error) {
 		return received{}, fmt.Errorf("%w: AppendEntries of %s in term %d: %s", ErrMalformed, args.From, args.Term, fmt.Sprintf(format, a...))
 	}
 	switch {
+	case args.From == "":
+		return bad("nobody sent it")
 	case args.Term <= bootstrapTerm || args.Term > maxIndex:
 		return bad("nobody leads this term")
 	case args.PrevLogIndex > maxIndex || args.PrevLogTerm > args.Term || args.LeaderCommit > maxIndex:
@@ -283,16 +285,24 @@ func (rf *Raft) appendLocked(r *received) *AppendEntriesReply {
 	defer func() {
 		reply.Term, reply.CommitIndex, reply.LastLogIndex = rf.currentTerm, rf.commitIndex, rf.log.lastIndex()
 	}()
+	// 0. Who was never admitted gives no ack.
+	if rf.incarnation == 0 {
+		reply.Refusal = RefusedBlank
+		return reply
+	}
 	// 1. A leader of an old term learns the new one.
 	if r.Term < rf.currentTerm {
 		return reply
 	}
 	// 2. A message of the current leader, also one that is refused below, makes
 	// this server its follower and resets the timer.
-	if r.Term == rf.currentTerm && !rf.guardLeaderLocked(r.From) {
+	if r.Term > rf.currentTerm {
+		rf.becomeFollowerLocked(r.Term, "", fmt.Sprintf("%s leads term %d", r.From, r.Term))
+	}
+	if !rf.guardLeaderLocked(r.From) {
 		return reply
 	}
-	rf.becomeFollowerLocked(r.Term, r.From, fmt.Sprintf("%s leads term %d", r.From, r.Term))
+	rf.becomeFollowerLocked(r.Term, r.From, "")
 	rf.leaderContact = time.Now()
 	rf.timer.reset()
 	// 3. The log must hold prev. Up to commitIndex it does (Leader Completeness).

@@ -95,6 +95,7 @@ func (rf *Raft) checkLocked() {
 	must(!sameTerm || was.votedFor.id == "" || was.votedFor == now.votedFor, "ONE_VOTE", "the vote changed in a term")
 	must(!(sameTerm && was.leading && now.leading) || now.logEnd >= was.logEnd && now.round >= was.round, "HELD", "a leader's log or round fell")
 	must(now.leading == (rf.tenure != nil) && now.leading == rf.leading.Load(), "LEADER", "role and tenure differ")
+	must(rf.log.lastIndex() <= rf.stagedLast, "STAGED", "an entry was never staged")
 	must(Position(rf.durable.Load()) <= rf.staged, "DURABLE", "durable is beyond what was staged")
 	if t := rf.tenure; t != nil {
 		_, deadline := rf.timer.read()

@@ -67,6 +67,7 @@ type Raft struct {
 
 	// guarded by mu: durability
 	staged        Position      // end of the staged stream
+	stagedLast    uint64        // highest index among the entries staged last (STAGED)
 	stagedBytes   uint64        // entry bytes staged since the last capture
 	flushingBytes uint64        // entry bytes in the flush under way
 	stagedSince   time.Duration // after born: when the oldest stage since the last capture was made; 0: none
@@ -222,6 +223,7 @@ func (rf *Raft) recover(r Recovered) error {
 	if rf.log.lastTerm() > rf.currentTerm {
 		return fmt.Errorf("%w: the last entry has term %d, the current term is %d", ErrMalformed, rf.log.lastTerm(), rf.currentTerm)
 	}
+	rf.stagedLast = rf.log.lastIndex()
 	rf.commitIndex = max(bootstrapIndex, min(r.CommitIndex, rf.log.lastIndex()))
 	rf.held = heldState{term: rf.currentTerm, votedFor: rf.votedFor, commitIndex: rf.commitIndex}
 	return nil
@@ -279,6 +281,9 @@ func (rf *Raft) unlock() {
 func (rf *Raft) stageLocked(s Stage) Position {
 	s.CommitIndex = rf.commitIndex
 	rf.staged = rf.config.Store.Stage(s)
+	if s.Batch.Count > 0 {
+		rf.stagedLast = s.FirstIndex + uint64(s.Batch.Count) - 1
+	}
 	rf.stagedBytes += uint64(len(s.Batch.Body))
 	if rf.stagedSince == 0 {
 		rf.stagedSince = time.Since(rf.born) + 1
