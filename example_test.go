@@ -47,7 +47,7 @@ func Example() {
 	for range 3 {
 		leader := awaitLeader(servers["n1"])
 		result, err := servers[leader].Propose(ctx, []byte("add one"))
-		check(err) // ErrNotLeader names the leader; ErrUnknown may have counted
+		check(err) // in earnest: on ErrNotLeader ask the one it names; ErrUnknown may have counted
 		fmt.Printf("command %d: the counter is %s\n", result.Number, result.Value)
 	}
 	// Output:

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -193,7 +194,7 @@ func (rf *Raft) noLeaderLocked() string {
 		case c.down != 0 && c.downAt.After(rf.lastCampaign.began), c.err != nil, c.at.Before(rf.lastCampaign.began):
 			note := string(s.ID) + " does not answer"
 			if c.err != nil {
-				note += ": " + c.err.Error()
+				note += ": " + innermost(c.err)
 			}
 			notes = append(notes, note)
 			continue
@@ -211,4 +212,13 @@ func (rf *Raft) noLeaderLocked() string {
 		text += "; " + strings.Join(notes, "; ")
 	}
 	return text
+}
+
+// innermost returns the cause at the end of a chain of errors: short enough for
+// one line that tells of several servers.
+func innermost(err error) string {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err.Error()
 }
