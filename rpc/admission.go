@@ -67,17 +67,21 @@ func (a *admission) leave(nc net.Conn) {
 	}
 }
 
-// admit makes a stranger a client or a peer, or says why not. The caller calls
-// release when it is closed.
-func (a *admission) admit(c *conn) error {
-	old, err := a.place(c)
+// admit makes a stranger a client or a peer, or says why not. known tells that
+// Connect named the peer. The caller calls release when it is closed.
+func (a *admission) admit(c *conn, known bool) error {
+	old, err := a.place(c, known)
 	if old != nil {
 		old.close(fmt.Errorf("%w: a newer %v connection of %s took its place", ErrClosed, c.remote.class, c.remote.sender))
 	}
 	return err
 }
 
-func (a *admission) place(c *conn) (replaced *conn, err error) {
+// unknownShare is the part of the places of servers, one in unknownShare, that
+// servers no configuration here names can take: ids are cheap to make up.
+const unknownShare = 4
+
+func (a *admission) place(c *conn, known bool) (replaced *conn, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -90,6 +94,10 @@ func (a *admission) place(c *conn) (replaced *conn, err error) {
 		if old == nil && len(a.peers) >= l.PeerConnections {
 			return nil, refuse(ErrBusy, "%d connections of servers are open", len(a.peers))
 		}
+		if old == nil && !known && a.unknown() >= l.PeerConnections/unknownShare {
+			return nil, refuse(ErrBusy, "%d connections of servers that are not in the configuration are open", a.unknown())
+		}
+		c.known = known
 		a.peers[place] = c
 		return old, nil
 	}
@@ -103,6 +111,17 @@ func (a *admission) place(c *conn) (replaced *conn, err error) {
 	a.clients[c] = host
 	a.perHost[host]++
 	return nil, nil
+}
+
+// unknown counts the connections of servers that Connect did not name. a.mu must
+// be held.
+func (a *admission) unknown() (n int) {
+	for _, c := range a.peers {
+		if !c.known {
+			n++
+		}
+	}
+	return n
 }
 
 // release gives back the place of a closed connection.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/rpc"
+	"strings"
 	"time"
 
 	"lockstep.example/raft"
@@ -33,6 +34,9 @@ type serverCodec struct {
 	c *conn
 	// ordered is told of each AppendEntries body, in the order they arrived.
 	ordered func(*raft.AppendEntriesArgs)
+	// refused is told of a request for Raft's service on a client's connection;
+	// nil on a peer's. net/rpc answers that there is no such service.
+	refused func(method string)
 	body    []byte // of the request whose header was read last
 }
 
@@ -48,6 +52,9 @@ func (s *serverCodec) ReadRequestHeader(r *rpc.Request) error {
 	if err != nil {
 		s.c.close(err)
 		return io.EOF
+	}
+	if s.refused != nil && strings.HasPrefix(r.ServiceMethod, raftServiceName+".") {
+		s.refused(r.ServiceMethod)
 	}
 	return nil
 }

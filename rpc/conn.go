@@ -24,6 +24,7 @@ type conn struct {
 	heard atomic.Int64 // when the last frame arrived, in Unix nanoseconds
 
 	// of an incoming connection
+	known  bool // Connect named its sender; guarded by the admission's mu
 	order  turns
 	window window
 }

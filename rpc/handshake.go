@@ -63,7 +63,7 @@ func (s *Server) admit(nc net.Conn, theirs greeting) (*conn, error) {
 			s.sightings.closed(theirs.sender)
 		}
 	}
-	if err := s.admission.admit(c); err != nil {
+	if err := s.admission.admit(c, s.peerOf(theirs) != nil); err != nil {
 		c.onEnd()
 		c.onEnd = nil
 		return nil, err

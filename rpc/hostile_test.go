@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/rpc"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,7 @@ func TestHostileConnections(t *testing.T) {
 				cfg.Limits.HandshakeTimeout = 50 * time.Millisecond
 				cfg.Limits.StallTimeout = 50 * time.Millisecond
 			})
+			s.Connect("x", "127.0.0.1:1") // who the cases speak as is a server of the configuration
 			s.Attach(alarmed(t))
 			if err := s.sightings.opened(greeting{sender: "known", bootCounter: 4, bootID: [16]byte{7}}); err != nil {
 				t.Fatal(err)
@@ -291,6 +293,48 @@ func TestClientsLeavePlacesForPeers(t *testing.T) {
 			clients[0].Close()
 			eventually(t, "a client takes the free place", func() bool { return call(more) == nil })
 		})
+	}
+}
+
+// TestMadeUpServersLeavePlacesForRealOnes: ids nobody configured take a share of
+// the places at most, and are told of in the log.
+func TestMadeUpServersLeavePlacesForRealOnes(t *testing.T) {
+	var book logBook
+	s := listen(t, "a", func(c *Config) {
+		c.Limits = Limits{PeerConnections: 8}
+		c.Logger = book.logger()
+	})
+	b := listen(t, "b", nil)
+	s.Connect("b", b.Addr().String())
+	s.Attach(&stubHandler{})
+	peers := s.limits.PeerConnections / unknownShare
+	for i := range 10 {
+		fake := listen(t, "made-up-"+strconv.Itoa(i), nil)
+		_, err := vote(t, fake.Connect("a", s.Addr().String()), "made-up-"+strconv.Itoa(i), "a", soon())
+		if i >= peers && err == nil {
+			t.Errorf("made-up server %d found a place; the limit is %d", i, peers)
+		}
+	}
+	if _, err := vote(t, b.Connect("a", s.Addr().String()), "b", "a", soon()); err != nil {
+		t.Errorf("a configured server was kept out: %v", err)
+	}
+	eventually(t, "a log line", func() bool { return strings.Contains(strings.Join(book.lines(), "\n"), "rpc: unknown server") })
+}
+
+// TestClientThatCallsRaftIsToldOf: net/rpc answers that there is no such service,
+// and the log says who asked.
+func TestClientThatCallsRaftIsToldOf(t *testing.T) {
+	var book logBook
+	s := listen(t, "a", func(c *Config) { c.Logger = book.logger() })
+	s.Attach(alarmed(t))
+	client := NewClient(ClientConfig{})
+	defer client.Close()
+	err := client.Call(t.Context(), s.Addr().String(), "Raft.RequestVote", &raft.RequestVoteArgs{}, &raft.RequestVoteReply{})
+	if err == nil {
+		t.Error("a client's vote request was answered")
+	}
+	if lines := book.lines(); len(lines) != 1 || !strings.Contains(lines[0], "Raft.RequestVote") {
+		t.Errorf("logged %q, want one line with Raft.RequestVote", lines)
 	}
 }
 

@@ -208,7 +208,9 @@ func (s *Server) serve(nc net.Conn) {
 		return
 	}
 	if c.remote.class == classClient {
-		s.public.ServeCodec(&serverCodec{c: c})
+		s.public.ServeCodec(&serverCodec{c: c, refused: func(method string) {
+			s.complaints.about("client calls Raft", nc.RemoteAddr().String(), fmt.Errorf("%w: %.64s", ErrNotPeer, method))
+		}})
 	} else {
 		s.servePeer(c)
 	}
@@ -219,11 +221,11 @@ func (s *Server) serve(nc net.Conn) {
 // servePeer serves Raft to another server. Its net/rpc server is its own, so
 // that the service knows whose connection it serves; clients never see it.
 func (s *Server) servePeer(c *conn) {
-	s.mu.Lock()
-	p := s.peers[raft.ServerID(c.remote.sender)]
-	s.mu.Unlock()
-	if p != nil {
+	if p := s.peerOf(c.remote); p != nil {
 		p.seen()
+	} else if s.handler() != nil { // before that, nobody is known yet
+		s.complaints.about("unknown server", c.net.RemoteAddr().String(),
+			fmt.Errorf("%s of this cluster is not in the configuration this server knows", c.remote.sender))
 	}
 	service := &raftService{s: s, c: c, turns: map[*raft.AppendEntriesArgs]*turn{}}
 	private := rpc.NewServer()
@@ -232,6 +234,14 @@ func (s *Server) servePeer(c *conn) {
 		return
 	}
 	private.ServeCodec(&serverCodec{c: c, ordered: service.stamp})
+}
+
+// peerOf returns the server that Connect named by the id in a greeting; nil if
+// it named none, or if g is a client's.
+func (s *Server) peerOf(g greeting) *peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[raft.ServerID(g.sender)]
 }
 
 // complain logs why an incoming connection was closed, unless that was in order.
