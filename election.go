@@ -166,7 +166,6 @@ type campaignReport struct {
 	term     uint64
 	began    time.Time
 	refusals map[ServerID]Refusal
-	granted  int
 }
 
 // startCampaignLocked starts one campaign if this server may campaign: as a voter
@@ -241,8 +240,7 @@ func (rf *Raft) raiseTerm(ctx context.Context, term uint64) (Position, bool) {
 // ballot is one voter's answer.
 type ballot struct {
 	voter ServerID
-	reply *RequestVoteReply
-	err   error
+	reply *RequestVoteReply // nil if there was none
 }
 
 // collect asks every other voter and reports whether a quorum granted. Who has
@@ -300,7 +298,8 @@ func (rf *Raft) ask(requests []*RequestVoteArgs, answers map[ServerID]uint64, ba
 	for _, args := range requests {
 		if _, answered := answers[args.To]; !answered {
 			rf.peers[args.To].RequestVote(args, deadline, func(reply *RequestVoteReply, err error) {
-				ballots <- ballot{args.To, reply, err}
+				rf.guard.run("vote reply", func() { rf.noteBallot(args, reply, err) })
+				ballots <- ballot{args.To, reply}
 			})
 		}
 	}
@@ -327,23 +326,30 @@ func (rf *Raft) requests(role Role, term, askTerm uint64) (requests []*RequestVo
 	return requests, rf.configuration.Voters, rf.configuration.OldVoters
 }
 
+// noteBallot keeps an answer for Why, also one that comes when its round is over.
+func (rf *Raft) noteBallot(args *RequestVoteArgs, reply *RequestVoteReply, err error) {
+	rf.lock()
+	defer rf.unlock()
+	rf.heardLocked(args.To, err)
+	if reply != nil && !reply.Granted && args.Term == rf.lastCampaign.term {
+		rf.lastCampaign.refusals[args.To] = reply.Refusal
+	}
+}
+
 // countBallot looks at one answer under the lock: it counts only in the role and
 // term of its round; a higher term makes this server a follower of it. answered
 // is false if the voter is to be asked again.
 func (rf *Raft) countBallot(role Role, term uint64, b ballot) (answer uint64, answered bool) {
 	rf.lock()
 	defer rf.unlock()
-	rf.heardLocked(b.voter, b.err)
 	switch {
 	case rf.role != role || rf.currentTerm != term:
 		return 0, true
 	case b.reply == nil:
 		return 0, false
 	case b.reply.Granted && (role == PreCandidate || b.reply.Term == term):
-		rf.lastCampaign.granted++
 		return 1, true
 	}
-	rf.lastCampaign.refusals[b.voter] = b.reply.Refusal
 	if b.reply.Term > rf.currentTerm && b.reply.Term <= maxIndex {
 		rf.becomeFollowerLocked(b.reply.Term, "", fmt.Sprintf("%s has term %d", b.voter, b.reply.Term))
 	}

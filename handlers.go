@@ -297,7 +297,7 @@ func (rf *Raft) appendLocked(r *received) *AppendEntriesReply {
 	// 2. A message of the current leader, also one that is refused below, makes
 	// this server its follower and resets the timer.
 	if r.Term > rf.currentTerm {
-		rf.becomeFollowerLocked(r.Term, "", fmt.Sprintf("%s leads term %d", r.From, r.Term))
+		rf.becomeFollowerLocked(r.Term, r.From, fmt.Sprintf("%s leads term %d", r.From, r.Term))
 	}
 	if !rf.guardLeaderLocked(r.From) {
 		return reply

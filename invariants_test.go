@@ -164,7 +164,7 @@ func TestScanOfTheWholeLog(t *testing.T) {
 		field string
 		do    func(*script)
 	}{
-		{"TERMS", "a term in the middle", func(s *script) { s.log.records[1].term = 4 }},
+		{"TERMS", "a term in the middle", func(s *script) { s.log.records[2].term = 4 }},
 		{"NUMBER", "a number", func(s *script) { s.log.records[1].number = 9 }},
 		{"NUMBER", "bytes", func(s *script) { s.log.records[1].bytes++ }},
 	} {

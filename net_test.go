@@ -21,6 +21,7 @@ var errLost = errors.New("the network of the test lost the message")
 // network delivers requests and replies. deliver, if set, decides about each
 // request; a server that is cut off neither sends nor receives.
 type network struct {
+	inFlight sync.WaitGroup
 	mu       sync.Mutex
 	handlers map[ServerID]Handler
 	cutOff   map[ServerID]bool
@@ -67,32 +68,35 @@ func (e endpoint) Attach(h Handler) {
 func (e endpoint) Connect(id ServerID, _ string) Peer { return link{e, id} }
 
 func (l link) RequestVote(args *RequestVoteArgs, _ time.Time, done func(*RequestVoteReply, error)) {
-	go carry(l, args, done, Handler.HandleRequestVote)
+	carry(l, args, done, Handler.HandleRequestVote)
 }
 
 func (l link) AppendEntries(args *AppendEntriesArgs, _ time.Time, done func(*AppendEntriesReply, error)) {
-	go carry(l, args, done, func(h Handler, args *AppendEntriesArgs) (*AppendEntriesReply, error) {
+	carry(l, args, done, func(h Handler, args *AppendEntriesArgs) (*AppendEntriesReply, error) {
 		return h.HandleAppendEntries(args, nil)
 	})
 }
 
 func (l link) ReadIndex(args *ReadIndexArgs, _ time.Time, done func(*ReadIndexReply, error)) {
-	go carry(l, args, done, Handler.HandleReadIndex)
+	carry(l, args, done, Handler.HandleReadIndex)
 }
 
+// carry takes a request there and its answer back, in a goroutine of its own.
 func carry[Args, Reply any](l link, args *Args, done func(*Reply, error), handle func(Handler, *Args) (*Reply, error)) {
-	time.Sleep(oneWay)
-	h := l.net.handler(l.id, l.to, args)
-	if h == nil {
-		done(nil, errLost)
-		return
-	}
-	reply, err := handle(h, args)
-	time.Sleep(oneWay)
-	if l.net.handler(l.to, l.id, reply) == nil {
-		reply, err = nil, errLost
-	}
-	done(reply, err)
+	l.net.inFlight.Go(func() {
+		time.Sleep(oneWay)
+		h := l.net.handler(l.id, l.to, args)
+		if h == nil {
+			done(nil, errLost)
+			return
+		}
+		reply, err := handle(h, args)
+		time.Sleep(oneWay)
+		if l.net.handler(l.to, l.id, reply) == nil {
+			reply, err = nil, errLost
+		}
+		done(reply, err)
+	})
 }
 
 // recorder is a state machine that remembers what it applied. The result of a
@@ -143,6 +147,7 @@ func serverIDs(n int) map[ServerID]string {
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
 	c := &cluster{t, newNetwork(), map[ServerID]*Raft{}, map[ServerID]*recorder{}}
+	t.Cleanup(c.net.inFlight.Wait) // runs last: the servers have stopped by then
 	for id := range serverIDs(n) {
 		store := NewMemoryPersister(func() time.Duration { return 100 * time.Microsecond })
 		if _, err := Bootstrap(store, "test", id, NewConfiguration(serverIDs(n))); err != nil {
@@ -211,4 +216,31 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
+}
+
+// tally gathers what goroutines report.
+type tally[T any] struct {
+	mu   sync.Mutex
+	list []T
+}
+
+func (y *tally[T]) add(v T) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.list = append(y.list, v)
+}
+
+func (y *tally[T]) all() []T {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return append([]T(nil), y.list...)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

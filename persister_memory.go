@@ -91,12 +91,12 @@ func (p *MemoryPersister) Bootstrap(id Identity, s Stage) error {
 	}
 	id.Directory = make([]byte, 16)
 	_, _ = rand.Read(id.Directory) // never fails, by its contract
-	p.durable.identity = id
-	if err := p.durable.apply(s); err != nil {
-		return err
+	made := memoryState{identity: id}
+	if err := made.apply(s); err != nil {
+		return fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
-	p.durable.commit = s.CommitIndex
-	p.end = p.durable.position
+	made.commit = s.CommitIndex
+	p.durable, p.end = made, made.position
 	return nil
 }
 

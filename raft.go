@@ -60,6 +60,7 @@ type Raft struct {
 	termLeader    ServerID  // whoever was seen to lead currentTerm; kept when leader is forgotten
 	leaderContact time.Time // when a message of the current leader last arrived
 	agreedIndex   uint64    // follower: up to here the log is known to equal the leader's of currentTerm
+	ledUntil      time.Time // when this server last stepped down
 	tenure        *tenure   // not nil exactly while role is Leader
 	lastCampaign  campaignReport
 	contacts      map[ServerID]*contact
@@ -322,7 +323,7 @@ func (rf *Raft) becomeFollowerLocked(term uint64, leader ServerID, why string) {
 		return
 	}
 	if t := rf.tenure; t != nil {
-		rf.tenure = nil
+		rf.tenure, rf.ledUntil = nil, time.Now()
 		rf.leading.Store(false)
 		close(t.done)
 		gone := rf.notLeaderLocked(why)

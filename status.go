@@ -179,8 +179,10 @@ var refusalReason = map[Refusal]string{
 // rf.mu must be held.
 func (rf *Raft) noLeaderLocked() string {
 	since := rf.born
-	if rf.leaderContact.After(since) {
-		since = rf.leaderContact
+	for _, t := range []time.Time{rf.leaderContact, rf.ledUntil} {
+		if t.After(since) {
+			since = t
+		}
 	}
 	reachable := 1
 	var notes []string

@@ -144,7 +144,8 @@ const (
 // nextCallLocked builds the next message to a follower, or says how long to
 // sleep at most (0: until woken).
 //
-// While probing, one message is out at a time. While replicating, a message goes
+// While probing, one message is out at a time; one that is not answered for two
+// heartbeats is given up for another. While replicating, a message goes
 // at once if none is outstanding. A second one goes only if it is full, or if the
 // oldest outstanding is older than two flushes usually take: small batches gather
 // behind a fast follower, and a slow link is kept full. With nothing to send, a
@@ -155,7 +156,10 @@ func (rf *Raft) nextCallLocked(t *tenure, p *progress, now time.Time) (*appendCa
 	}
 	if p.state == probe {
 		if len(p.inflight) > 0 {
-			return nil, 0
+			if wait := 2*rf.config.Heartbeat - now.Sub(p.inflight[0].built); wait > 0 {
+				return nil, wait
+			}
+			p.reprobe(rf.resumeLocked(p, p.inflight[0]))
 		}
 		return rf.buildAppendLocked(t, p, now, probeBytes), 0
 	}
@@ -230,6 +234,17 @@ func (p *progress) reprobe(nextIndex uint64) {
 	p.commitSent = min(p.commitSent, p.matchIndex)
 }
 
+// resumeLocked says where to go on after a call that was not answered. A window
+// falls back to what is known to match. A probe learned nothing of where the logs
+// meet, and most likely they do at our commit point: from there the next one
+// carries what a follower can lack, and not the whole log. rf.mu must be held.
+func (rf *Raft) resumeLocked(p *progress, lost *appendCall) uint64 {
+	if p.state == replicate {
+		return p.matchIndex + 1
+	}
+	return min(lost.args.PrevLogIndex, rf.commitIndex) + 1
+}
+
 // backOff puts the next message off, longer with each failure in a row.
 func (p *progress) backOff(now time.Time, limit time.Duration) {
 	p.retryAt = now.Add(min(limit, minBackoff<<min(p.failures, 8)))
@@ -289,7 +304,7 @@ func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEn
 			rf.ackLocked(call)
 		}
 		if current {
-			p.reprobe(p.matchIndex + 1)
+			p.reprobe(rf.resumeLocked(p, call))
 			p.backOff(time.Now(), rf.config.Heartbeat)
 		}
 	}

@@ -66,7 +66,7 @@ func TestTurnsKeepTheOrder(t *testing.T) {
 		s := begin(t, setup{term: 5})
 		s.store.hold()
 		line, _ := turns(10)
-		agreed := 0
+		var agreed tally[int]
 		for i := len(line) - 1; i >= 0; i-- { // backwards
 			prevTerm := uint64(5)
 			if i == 0 {
@@ -77,17 +77,17 @@ func TestTurnsKeepTheOrder(t *testing.T) {
 				if err != nil || reply.Refusal != Agreed {
 					t.Errorf("turn %d: %+v, %v", i, reply, err)
 				}
-				agreed++
+				agreed.add(i)
 			}()
 			synctest.Wait()
 		}
-		if got := len(s.terms()); got != 10 || agreed != 0 {
-			t.Fatalf("%d of 10 appended, %d answered before the flush", got, agreed)
+		if got, spoken := len(s.terms()), agreed.all(); got != 10 || len(spoken) != 0 {
+			t.Fatalf("%d of 10 appended, %v answered before the flush", got, spoken)
 		}
 		s.store.release()
 		synctest.Wait()
-		if agreed != 10 {
-			t.Fatalf("%d of 10 answered", agreed)
+		if spoken := agreed.all(); len(spoken) != 10 {
+			t.Fatalf("%d of 10 answered", len(spoken))
 		}
 	})
 }
@@ -167,13 +167,13 @@ func TestTurnEndsAfterTheLockIsReleased(t *testing.T) {
 // TestEarlyRequestWaits: without turns, a request that comes before its
 // predecessor waits for it, at most half a heartbeat.
 func TestEarlyRequestWaits(t *testing.T) {
-	early := func(s *script, prev uint64, out *[]string) {
+	early := func(s *script, prev uint64, out *tally[string]) {
 		go func() {
 			reply, err := s.HandleAppendEntries(appendArgs("n2", 5, prev, 5, 0, 5), nil)
 			if err != nil {
 				reply = &AppendEntriesReply{Refusal: 99}
 			}
-			*out = append(*out, fmt.Sprint(prev, ":", reply.Refusal))
+			out.add(fmt.Sprint(prev, ":", reply.Refusal))
 		}()
 		synctest.Wait()
 	}
@@ -186,53 +186,54 @@ func TestEarlyRequestWaits(t *testing.T) {
 		t.Run(name, func(t *testing.T) { bubble(t, func(t *testing.T) { f(t, begun(t)) }) })
 	}
 	run("until the log reaches it", func(t *testing.T, s *script) {
-		var out []string
-		early(s, 3, &out)
-		early(s, 2, &out)
+		var answers tally[string]
+		early(s, 3, &answers)
+		early(s, 2, &answers)
 		time.Sleep(s.config.Heartbeat/2 - 1)
-		if len(out) != 0 {
+		if out := answers.all(); len(out) != 0 {
 			t.Fatalf("answered %v", out)
 		}
 		s.handleAppend(appendArgs("n2", 5, 1, 1, 0, 5))
 		synctest.Wait()
+		out := answers.all()
 		if slices.Sort(out); !slices.Equal(out, []string{"2:0", "3:0"}) || len(s.terms()) != 3 {
 			t.Fatalf("answered %v; log %v", out, s.terms())
 		}
 	})
 	run("half a heartbeat", func(t *testing.T, s *script) {
-		var out []string
-		early(s, 2, &out)
+		var answers tally[string]
+		early(s, 2, &answers)
 		time.Sleep(s.config.Heartbeat / 2)
 		synctest.Wait()
-		if !slices.Equal(out, []string{fmt.Sprint("2:", RefusedConflict)}) {
+		if out := answers.all(); !slices.Equal(out, []string{fmt.Sprint("2:", RefusedConflict)}) {
 			t.Fatalf("answered %v", out)
 		}
 	})
 	run("until the term moves", func(t *testing.T, s *script) {
-		var out []string
-		early(s, 2, &out)
+		var answers tally[string]
+		early(s, 2, &answers)
 		s.handleAppend(heartbeatArgs("n3", 6, 0, 0, 0))
 		synctest.Wait()
-		if !slices.Equal(out, []string{fmt.Sprint("2:", RefusedStaleTerm)}) {
+		if out := answers.all(); !slices.Equal(out, []string{fmt.Sprint("2:", RefusedStaleTerm)}) {
 			t.Fatalf("answered %v", out)
 		}
 	})
 	run("until the server stops", func(t *testing.T, s *script) {
-		var out []string
-		early(s, 2, &out)
+		var answers tally[string]
+		early(s, 2, &answers)
 		began := time.Now()
 		stop(t, s.Raft)
 		synctest.Wait()
-		if !slices.Equal(out, []string{"2:99"}) || time.Since(began) > 0 {
+		if out := answers.all(); !slices.Equal(out, []string{"2:99"}) || time.Since(began) > 0 {
 			t.Fatalf("answered %v after %v", out, time.Since(began))
 		}
 	})
 	run("a bounded few", func(t *testing.T, s *script) {
-		var out []string
+		var answers tally[string]
 		for range maxEarly + 3 {
-			early(s, 2, &out)
+			early(s, 2, &answers)
 		}
-		if len(out) != 3 {
+		if out := answers.all(); len(out) != 3 {
 			t.Fatalf("%d of %d are refused at once", len(out), maxEarly+3)
 		}
 	})

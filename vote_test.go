@@ -156,15 +156,17 @@ func TestRefusalCarriesTheVotersDurableTerm(t *testing.T) {
 		s.store.hold()
 		go s.HandleRequestVote(voteArgs("n2", 8, 2, 5)) // raises the term, waits for its flush
 		synctest.Wait()
-		var reply *RequestVoteReply
-		go func() { reply, _ = s.HandleRequestVote(voteArgs("n3", 7, 9, 6)) }()
+		replies := make(chan *RequestVoteReply, 1)
+		go func() {
+			reply, _ := s.HandleRequestVote(voteArgs("n3", 7, 9, 6))
+			replies <- reply
+		}()
 		synctest.Wait()
-		if reply != nil {
-			t.Fatalf("told a term that is not durable: %+v", reply)
+		if len(replies) != 0 {
+			t.Fatalf("told a term that is not durable: %+v", <-replies)
 		}
 		s.store.release()
-		synctest.Wait()
-		if reply == nil || reply.Refusal != RefusedStaleTerm || reply.Term != 8 {
+		if reply := <-replies; reply.Refusal != RefusedStaleTerm || reply.Term != 8 {
 			t.Fatalf("%+v", reply)
 		}
 	})
@@ -176,20 +178,20 @@ func TestVoteWaitsForItsFlush(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5})
 		s.store.hold()
-		var replies []*RequestVoteReply
+		var spoken tally[*RequestVoteReply]
 		for range 2 {
 			go func() {
 				reply, _ := s.HandleRequestVote(voteArgs("n2", 6, 1, 1))
-				replies = append(replies, reply)
+				spoken.add(reply)
 			}()
 			synctest.Wait()
 		}
-		if len(replies) != 0 || s.Status().VotedFor != "n2" {
+		if replies := spoken.all(); len(replies) != 0 || s.Status().VotedFor != "n2" {
 			t.Fatalf("%d votes spoken before the flush, voted for %q", len(replies), s.Status().VotedFor)
 		}
 		s.store.release()
 		synctest.Wait()
-		if len(replies) != 2 || !replies[0].Granted || !replies[1].Granted {
+		if replies := spoken.all(); len(replies) != 2 || !replies[0].Granted || !replies[1].Granted {
 			t.Fatalf("after the flush: %+v", replies)
 		}
 	})

@@ -40,6 +40,7 @@ func keepers(seed uint64) map[string]func(vfs.Loss) int {
 // The machine loses power before each operation of a life, in many ways; and
 // once more while the recovery from that is under way.
 func TestCrashAtEveryOperation(t *testing.T) {
+	t.Parallel()
 	steps := script()
 	p, fsys := newPlay(steps), vfs.NewMem()
 	var mu sync.Mutex // the operations of a preparation come from another goroutine
@@ -69,15 +70,14 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	}
 }
 
-// crashAgain opens the image, loses power at one of the operations of that and
+// crashAgain opens the image, loses power at some of the operations of that and
 // verifies what is left.
 func (p *play) crashAgain(image *vfs.Mem, seed uint64, acked, staged int64) error {
 	r := rand.New(rand.NewPCG(seed, 2))
-	at := 1 + r.Uint64N(40)
-	var after *vfs.Mem
+	var after []*vfs.Mem
 	image.Inject(func(op vfs.Op) vfs.Fault {
-		if op.Number == at {
-			after = image.Crash(func(l vfs.Loss) int { return r.IntN(l.Size + 1) })
+		if r.IntN(8) == 0 {
+			after = append(after, image.Crash(func(l vfs.Loss) int { return r.IntN(l.Size + 1) }))
 		}
 		return vfs.Fault{}
 	})
@@ -86,10 +86,13 @@ func (p *play) crashAgain(image *vfs.Mem, seed uint64, acked, staged int64) erro
 		return err
 	}
 	_ = w.Close()
-	if after == nil {
-		after = image.Crash(nil)
+	image.Inject(nil)
+	for _, a := range after {
+		if err := p.verify(a, acked, staged); err != nil {
+			return err
+		}
 	}
-	return p.verify(after, acked, staged)
+	return nil
 }
 
 // One flush of several frames lies over many sectors, and any subset of those
@@ -148,6 +151,7 @@ func TestCrashInAnySubsetOfSectors(t *testing.T) {
 // One operation fails; the process ends and starts again on the same machine,
 // whose memory still shows what the disk may not hold.
 func TestEachOperationFails(t *testing.T) {
+	t.Parallel()
 	steps := script()
 	for _, deadAfter := range []bool{false, true} {
 		for k := uint64(1); ; k++ {
@@ -175,11 +179,48 @@ func TestEachOperationFails(t *testing.T) {
 			if err != nil && (!errors.Is(err, raft.ErrStorage) || !errors.Is(err, syscall.EIO)) {
 				t.Errorf("%s: the error is %v", what, err)
 			}
+			if err := p.crashAgain(fsys, k, p.acked.Load(), p.staged.Load()); err != nil {
+				t.Errorf("%s, then power was lost in recovery: %v", what, err)
+			}
 			if err := p.verify(fsys, p.acked.Load(), p.staged.Load()); err != nil {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
 	}
+}
+
+// After a sync that failed nothing is written any more, and every flush says why.
+func TestFailureIsFinal(t *testing.T) {
+	fsys := vfs.NewMem()
+	w := create(t, fsys, testDir, small())
+	operations := 0
+	fsys.Inject(func(op vfs.Op) vfs.Fault {
+		operations++
+		if op.Kind == "sync" {
+			return vfs.Fault{Err: syscall.EIO}
+		}
+		return vfs.Fault{}
+	})
+	w.Stage(raft.Stage{FirstIndex: 2, Batch: entries(5, 1)})
+	_, first := w.Flush()
+	var storage *raft.StorageError
+	if !errors.As(first, &storage) || storage.Op != "sync" || storage.Path != w.tail.path || !errors.Is(first, syscall.EIO) {
+		t.Errorf("the error is %v", first)
+	}
+	fsys.Inject(func(op vfs.Op) vfs.Fault {
+		t.Errorf("%s %s after the failure", op.Kind, op.Path)
+		return vfs.Fault{}
+	})
+	for range 3 {
+		w.Stage(raft.Stage{FirstIndex: 3, Batch: entries(5, 1)})
+		if _, err := w.Flush(); err != first {
+			t.Errorf("a later flush returned %v", err)
+		}
+	}
+	if _, err := w.Recover(); err != first {
+		t.Errorf("Recover returned %v", err)
+	}
+	fsys.Inject(nil)
 }
 
 // A bubble ends only when every goroutine in it has: Close waits for the one
@@ -202,4 +243,62 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 			t.Errorf("second Close: %v", err)
 		}
 	})
+}
+
+// Power is lost in a flush of two frames, so that the second survives without
+// the first. The recovery from that fails at each of its operations, which may
+// leave zeros in memory that never reach the disk, and the process starts again.
+// It then writes a frame of the first one's size in its place: the second must
+// not follow it.
+func TestLeftoverAfterFailedRecovery(t *testing.T) {
+	straddled := 0
+	for filler := range 64 {
+		next := raft.Stage{HardState: vote(2, "n8"), FirstIndex: 3, Batch: entries(5, 2), CommitIndex: 2}
+		steps := [][]raft.Stage{
+			{{FirstIndex: 2, Batch: entries(8*filler, 1)}, {CommitIndex: 2}},
+			{next, {FirstIndex: 4, Batch: entries(5, 2)}},
+		}
+		p, fsys := newPlay(steps), vfs.NewMem()
+		p.leftovers = true
+		w := create(t, fsys, testDir, Options{SegmentBytes: 4 << 10, Logger: quiet})
+		for _, s := range steps[0] {
+			w.Stage(s)
+		}
+		flush(t, w)
+		if at := w.tail.offset(w.durable); at/512 == (at+50)/512 {
+			continue
+		}
+		straddled++
+		var torn *vfs.Mem
+		fsys.Inject(func(op vfs.Op) vfs.Fault {
+			if op.Kind == "sync" && torn == nil {
+				sector := 0
+				torn = fsys.Crash(func(l vfs.Loss) int {
+					sector++
+					return l.Size * (sector - 1)
+				})
+			}
+			return vfs.Fault{}
+		})
+		for _, s := range steps[1] {
+			w.Stage(s)
+		}
+		flush(t, w)
+		for k := uint64(1); ; k++ {
+			image := torn.Crash(nil)
+			image.Inject(vfs.FailAt(k, syscall.EIO))
+			again, err := Open(image, testDir, small())
+			if err == nil {
+				_ = again.Close()
+				break
+			}
+			image.Inject(nil)
+			if err := p.verify(image, 3, 3); err != nil {
+				t.Errorf("filler of %d bytes, operation %d of recovery failed: %v", 8*filler, k, err)
+			}
+		}
+	}
+	if straddled == 0 {
+		t.Error("in no case did the first frame lie over two sectors")
+	}
 }

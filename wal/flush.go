@@ -135,7 +135,7 @@ func (w *WAL) put(f *frame) error {
 	if err := w.chain.admit(f); err != nil {
 		return failed("stage into", w.dir, err)
 	}
-	f.durable, f.term = w.durable, w.chain.hard.Term
+	f.durable, f.term, f.boot = w.durable, w.chain.hard.Term, uint32(w.identity.BootCounter)
 	if err := w.out.frame(w.codec, f); err != nil {
 		return failed("write", w.tail.path, err)
 	}

@@ -22,7 +22,7 @@ import (
 //	+----------------+---------------+-------------------+
 //	40               48              52      56          60      64
 //	+----------------+---------------+-------+-----------+-------+
-//	| commit hint    | body size     | count | body CRC  | zero  |
+//	| commit hint    | body size     | count | body CRC  | boot  |
 //	+----------------+---------------+-------+-----------+-------+
 //	64                                64+hard size
 //	+----- ... -----------------------+----- ... -------+- ... ---------------+
@@ -76,6 +76,7 @@ type frame struct {
 	kind     frameKind
 	position raft.Position // of its first byte in the stream
 	durable  raft.Position // up to here the stream was durable when this was written
+	boot     uint32        // the boot counter of the writer
 	hasHard  bool
 	hard     raft.HardState
 	first    uint64     // index of the first entry of batch; 0: no entries
@@ -135,7 +136,7 @@ func (c codec) appendHeader(dst []byte, f *frame) []byte {
 	dst = le.AppendUint32(dst, uint32(len(f.batch.Body)))
 	dst = le.AppendUint32(dst, f.batch.Count)
 	dst = le.AppendUint32(dst, f.batch.CRC)
-	dst = le.AppendUint32(dst, 0)
+	dst = le.AppendUint32(dst, f.boot)
 	if f.hasHard {
 		dst = appendHardState(dst, f.hard)
 	}
@@ -175,12 +176,12 @@ func (c codec) decodeHeader(b []byte, position raft.Position) (frame, error) {
 	}
 	f := frame{
 		kind: frameKind(b[4]), position: position, durable: raft.Position(le.Uint64(b[16:])),
-		first: le.Uint64(b[24:]), term: le.Uint64(b[32:]), commit: le.Uint64(b[40:]),
+		first: le.Uint64(b[24:]), term: le.Uint64(b[32:]), commit: le.Uint64(b[40:]), boot: le.Uint32(b[60:]),
 	}
 	if f.kind != kindStage && f.kind != kindSeal {
 		return frame{}, &FormatError{What: f.kind.String()}
 	}
-	if b[5] != 0 || le.Uint32(b[60:]) != 0 {
+	if b[5] != 0 {
 		return frame{}, &FormatError{What: "a frame with fields of a later format"}
 	}
 	if hardSize != 0 {

@@ -23,6 +23,7 @@ type recovery struct {
 	log   []run
 	end   raft.Position // of the intact frames so far
 	group raft.Position // where the flush began that wrote the last of them
+	boot  uint32        // which start of the server wrote the last of them
 
 	// of the segment read last
 	segment
@@ -63,6 +64,10 @@ func (w *WAL) recoverLog(sequences []uint64) error {
 	if err := r.judgeEnd(); err != nil {
 		return err
 	}
+	if uint64(r.boot) > w.identity.BootCounter {
+		return &CorruptError{Path: filepath.Join(w.dir, bootName),
+			Detail: fmt.Sprintf("the boot counter is %d, and the log has a frame of start %d: the file is an old copy", w.identity.BootCounter, r.boot)}
+	}
 	w.report = Report{Segments: len(sequences), Bytes: int64(r.end), Frames: r.frames, Entries: r.chain.last}
 	if err := r.mend(); err != nil {
 		return err
@@ -92,6 +97,11 @@ func (w *WAL) finishBootstrap() error {
 	}
 	if h, err := decodeSegmentHeader(content, tmp); err != nil || h.sequence != 1 || h.digest != w.digest {
 		return missing
+	}
+	// The identity may be seen and not yet be durable; a segment without one
+	// would be taken for damage.
+	if err := w.fs.SyncDir(w.dir); err != nil {
+		return failed("sync", w.dir, err)
 	}
 	return failed("rename", first, w.fs.Rename(tmp, first))
 }
@@ -164,6 +174,11 @@ func (r *recovery) readFrames() error {
 		if err != nil {
 			return r.locate(err, at)
 		}
+		if f.boot < r.boot {
+			// The frame before was written by a later start, so this one belongs
+			// to a torn tail that was cut, and the disk lost the zeros.
+			return nil
+		}
 		if f.kind == kindSeal {
 			r.sealed = true
 			return nil
@@ -178,7 +193,7 @@ func (r *recovery) readFrames() error {
 			r.append(f.first, f.batch)
 		}
 		r.frames++
-		r.group = f.durable
+		r.group, r.boot = f.durable, f.boot
 		r.end += raft.Position(f.size())
 	}
 }

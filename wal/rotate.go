@@ -72,7 +72,7 @@ func (w *WAL) publish() error {
 // seal writes the frame that ends a segment: the next one is durable. It lies at
 // the position where the next begins and takes none itself.
 func (w *WAL) seal(s *segment, next *segmentHeader) error {
-	f := frame{kind: kindSeal, position: next.start, durable: next.start, term: next.hard.Term}
+	f := frame{kind: kindSeal, position: next.start, durable: next.start, term: next.hard.Term, boot: uint32(w.identity.BootCounter)}
 	if _, err := s.file.WriteAt(w.codec.appendHeader(nil, &f), s.offset(f.position)); err != nil {
 		return failed("write", s.path, err)
 	}

@@ -29,7 +29,7 @@ func TestHostileNetwork(t *testing.T) {
 	victims := []*victim{{Status: leader}, {Status: followers[0]}}
 	for i, v := range victims {
 		v.began = time.Now()
-		list := attacks(t, b.cluster.Name, v.Status)
+		list := attacks(t, b.clusterID(t), v.Status)
 		if i == 1 {
 			slices.Reverse(list) // so that other attacks are the first of their kind
 		}
@@ -105,8 +105,8 @@ func (v *victim) suffer(t *testing.T, a attack) {
 const complaintInterval = 10 * time.Second
 
 var (
-	complaint   = regexp.MustCompile(`level=WARN msg=("[^"]*") remote=(\S+) `)
-	unexplained = regexp.MustCompile(`level=(WARN|ERROR)`)
+	complaint = regexp.MustCompile(`level=WARN msg=("[^"]*") remote=(\S+) `)
+	warning   = regexp.MustCompile(`level=(WARN|ERROR)`)
 )
 
 // checkLog wants of each attack at least one line that says who and why, or one
@@ -134,7 +134,7 @@ func (v *victim) checkLog(t *testing.T, read func() string) {
 	most := 1 + int(time.Since(v.began)/complaintInterval)
 	kinds := map[string]int{}
 	for line := range strings.Lines(read()) {
-		if !unexplained.MatchString(line) {
+		if !warning.MatchString(line) {
 			continue
 		}
 		if len(v.culprits(line)) == 0 {

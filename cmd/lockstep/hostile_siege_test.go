@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -92,6 +94,30 @@ func (b *siege) log(t *testing.T, id string) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// clusterID returns what every server tells a client that greets it.
+func (b *siege) clusterID(t *testing.T) string {
+	t.Helper()
+	nc, err := net.Dial("tcp", b.cluster.Members[0].Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	_, err = nc.Write(greeting(clientClass, "", "", ""))
+	head := make([]byte, greetingFixed+1)
+	if err == nil {
+		_, err = io.ReadFull(nc, head)
+	}
+	id := make([]byte, head[greetingFixed])
+	if err == nil {
+		_, err = io.ReadFull(nc, id)
+	}
+	if err != nil {
+		t.Fatalf("greet a server: %v", err)
+	}
+	return string(id)
 }
 
 func besiegedKey(n uint64) string { return fmt.Sprintf("key %06d", n) }

@@ -32,16 +32,13 @@ type attack struct {
 
 // attacks are told to the server that target describes.
 func attacks(t *testing.T, cluster string, target node.Status) []attack {
-	const (
-		protocol, malformed = "rpc: not this protocol", "rpc: malformed frame"
-		control, client     = 1, 4 // classes of connections
-	)
+	const protocol, malformed = "rpc: not this protocol", "rpc: malformed frame"
 	id := target.ID
 	// A length of 4 GiB less one, and more bytes than any buffer of the reader.
 	huge := append([]byte{0xff, 0xff, 0xff, 0xff}, make([]byte, 100<<10)...)
 	// A length of 7, and no such checksum.
 	garbage := bytes.Repeat([]byte{7, 0, 0, 0, 0xa5, 3, 0x5a, 0xc0}, 1000)
-	asClient := greeting(client, "", "", "")
+	asClient := greeting(clientClass, "", "", "")
 	after := func(hello []byte, more ...byte) []byte { return append(bytes.Clone(hello), more...) }
 	ask := func(from string) []byte {
 		return request(t, "Raft.RequestVote", &raft.RequestVoteArgs{
@@ -59,22 +56,30 @@ func attacks(t *testing.T, cluster string, target node.Status) []attack {
 		{name: "a client's frame of 4 GiB", say: after(asClient, huge...), told: cluster,
 			kind: malformed, reason: "a frame claims 4294967295 bytes, the limit is 8388608"},
 		{name: "a client's garbage", say: after(asClient, garbage...), told: cluster, kind: malformed, reason: "the checksum of a frame of 7 bytes is"},
-		{name: "a peer of another cluster", say: greeting(control, "other", "n9", id), told: `this is cluster "` + cluster + `", not "other"`,
+		{name: "a peer of another cluster", say: greeting(controlClass, "other", "n9", id), told: `this is cluster "` + cluster + `", not "other"`,
 			kind: "rpc: wrong cluster", reason: "connection refused: wrong cluster"},
-		{name: "a peer that means another server", say: greeting(control, cluster, "n9", "n8"), told: `this is server "` + id + `", not "n8"`,
+		{name: "a peer that means another server", say: greeting(controlClass, cluster, "n9", "n8"), told: `this is server "` + id + `", not "n8"`,
 			kind: "rpc: wrong receiver", reason: "its address is out of date"},
 		{name: "a client that calls Raft", say: after(asClient, ask("n9")...), told: "can't find service Raft.RequestVote", stays: true,
 			reason: "Raft.RequestVote"},
 		// Who may vote for whom is the candidate's business, so a server that the
 		// configuration does not have is answered; but a leader is in touch, so it
 		// gets nothing, whatever term and log it claims.
-		{name: "an unknown peer", say: after(greeting(control, cluster, "n9", id), ask("n9")...), told: refusal, stays: true, reason: "n9"},
+		{name: "an unknown peer", say: after(greeting(controlClass, cluster, "n9", id), ask("n9")...), told: refusal, stays: true, reason: "n9"},
 	}
 }
 
-// greeting makes what a connection says first, as package rpc draws it.
+// A greeting, as package rpc draws it: the size of what comes before its strings,
+// and what a connection is for.
+const (
+	greetingFixed = 60
+	controlClass  = 1
+	clientClass   = 4
+)
+
+// greeting makes what a connection says first.
 func greeting(class byte, cluster, sender, receiver string) []byte {
-	b := make([]byte, 60)
+	b := make([]byte, greetingFixed)
 	copy(b, "LSTP")
 	b[6], b[8] = 1, 1 // the lowest and the highest version
 	b[18] = class
