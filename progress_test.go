@@ -283,7 +283,7 @@ func TestLostProbe(t *testing.T) {
 				again := s.expect("from the commit point", "6+3")[0]
 				s.conflict(again, 0, 3) // it lacks more
 				fail(s, s.expect("below the commit point", "2+7")[0])
-				time.Sleep(minBackoff)
+				time.Sleep(2 * minBackoff)
 				s.expect("from there", "2+7")
 				s.wantState(p, "probe 0<10")
 			})

@@ -109,17 +109,14 @@ func TestStalledDisk(t *testing.T) {
 	stalled := func(s *script) {
 		s.store.hold()
 		s.mutate(func() { s.stageLocked(Stage{}) })
-		for range 2*3600 + 10 { // two hours of heartbeats, all answered
-			time.Sleep(time.Second)
-			for _, beat := range s.beats() {
-				beat.done(&AppendEntriesReply{Term: beat.args.Term}, nil)
-			}
-		}
-		synctest.Wait()
+		s.pass(12 * time.Second)
 	}
+	short := setup{config: func(c *Config) {
+		c.ElectionTimeoutMin, c.ElectionTimeoutMax = 5*time.Second, 10*time.Second
+	}}
 	t.Run("a leader steps down", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			s, _ := replicating(t, setup{})
+			s, _ := replicating(t, short)
 			stalled(s)
 			if s.Status().Role == Leader {
 				t.Fatalf("leads on a dead disk: %s", s.Why())
@@ -136,7 +133,7 @@ func TestStalledDisk(t *testing.T) {
 	})
 	t.Run("a single server keeps the role", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			s := begin(t, setup{servers: 1})
+			s := begin(t, setup{servers: 1, config: short.config})
 			s.elect()
 			stalled(s)
 			if s.Status().Role != Leader || s.Health().Live {
@@ -146,16 +143,11 @@ func TestStalledDisk(t *testing.T) {
 	})
 	t.Run("flushes that come back are no stall", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			s, _ := replicating(t, setup{})
+			s, _ := replicating(t, short)
 			for range 10 {
 				s.store.hold()
 				s.mutate(func() { s.stageLocked(Stage{}) })
-				for range 3600 {
-					time.Sleep(time.Second)
-					for _, beat := range s.beats() {
-						beat.done(&AppendEntriesReply{Term: beat.args.Term}, nil)
-					}
-				}
+				s.pass(8 * time.Second)
 				s.store.release()
 				synctest.Wait()
 			}
@@ -164,6 +156,16 @@ func TestStalledDisk(t *testing.T) {
 			}
 		})
 	})
+}
+
+// pass lets time go by on a leader whose heartbeats are all answered.
+func (s *script) pass(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(s.config.Heartbeat) {
+		for _, beat := range s.beats() {
+			s.agree(beat)
+		}
+	}
+	synctest.Wait()
 }
 
 func TestStatusOfALeader(t *testing.T) {

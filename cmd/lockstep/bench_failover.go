@@ -30,8 +30,15 @@ or the servers' states differ; the data is then kept.`,
   lockstep bench failover --rounds 3 --servers 5`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.Rounds < 1 || o.Writers < 1 || o.Cluster.Servers < 1 || o.Cluster.Servers > local.MaxServers {
-				return usage("--rounds, --writers and --servers take numbers from 1; at most %d servers", local.MaxServers)
+			switch {
+			case o.Rounds < 1:
+				return usage("--rounds is %d; give at least 1", o.Rounds)
+			case o.Writers < 1:
+				return usage("--writers is %d; give at least 1", o.Writers)
+			case o.Cluster.Servers < 3 || o.Cluster.Servers > local.MaxServers:
+				return usage("--servers is %d; give 3 to %d: fewer do not outlive their leader", o.Cluster.Servers, local.MaxServers)
+			case o.Cluster.Restart <= 0:
+				return usage("--restart is %v; give more than 0, such as 1s", o.Cluster.Restart)
 			}
 			temporary, err := os.MkdirTemp(dir, "lockstep-failover-")
 			if err != nil {

@@ -18,6 +18,7 @@ const (
 	exitCompare     = 4
 	exitUnknown     = 5
 	exitUnavailable = 6
+	exitUnprinted   = 7
 )
 
 func exitCodesTopic() *cobra.Command {
@@ -34,7 +35,8 @@ func exitCodesTopic() *cobra.Command {
   4  cas: the key has another revision; nothing was changed
   5  the outcome is unknown: the write may or may not have happened, or happen
      later. Read before writing again
-  6  no answer, or no leader, within the timeout; nothing was changed`,
+  6  no answer, or no leader, within the timeout; nothing was changed
+  7  the write is done, but its answer could not be printed`,
 	}
 }
 
@@ -49,6 +51,17 @@ func (e *codedError) Unwrap() error { return e.err }
 
 func coded(code int, format string, args ...any) error {
 	return &codedError{code, fmt.Errorf(format, args...)}
+}
+
+// outcomeOf is what an exit code says of a write, in one word.
+func outcomeOf(code int) string {
+	switch code {
+	case exitUnknown:
+		return "unknown"
+	case exitUnprinted:
+		return "done"
+	}
+	return "none"
 }
 
 // usage makes the error of a wrong command line.

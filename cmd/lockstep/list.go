@@ -34,7 +34,7 @@ or 1 MiB is read in parts, each of them linearizable.`,
 				o.prefix = args[0]
 			}
 			if o.limit < 1 {
-				return a.report(&t, usage("--limit is %d; give at least 1", o.limit))
+				return usage("--limit is %d; give at least 1", o.limit)
 			}
 			return a.withClerk(c, &t, func(ctx context.Context, clerk *kv.Clerk) error { return a.list(ctx, clerk, &t, o) })
 		},
@@ -92,6 +92,9 @@ func (a *app) list(ctx context.Context, clerk *kv.Clerk, t *target, o listOption
 
 // shown is a value in a table: on one line, and not too long.
 func shown(value []byte) string {
+	if len(value) == 0 {
+		return `""`
+	}
 	text := []rune(printable(value[:min(len(value), shownRunes)]))
 	if len(text) <= shownRunes && len(value) <= shownRunes {
 		return string(text)

@@ -20,6 +20,10 @@ func main() {
 		stopSignals = append(stopSignals, syscall.SIGHUP)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), stopSignals...)
+	context.AfterFunc(ctx, cancel) // a second signal kills
+	// To write to a pipe that nobody reads is an error like others, so that it
+	// ends neither up with its servers, nor a write without a word.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	code := a.run(ctx, os.Args[1:])
 	cancel()

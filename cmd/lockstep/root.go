@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,11 +43,33 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	line = strings.ReplaceAll(line, "\n", "; ")
 	name := strings.TrimPrefix(strings.TrimPrefix(command.CommandPath(), "lockstep"), " ")
-	if name != "" && !strings.HasPrefix(line, name+": ") { // the clerk says it too
+	if name != "" && !strings.HasPrefix(line, name+": ") && !strings.HasPrefix(line, name+" ") { // some say it themselves
 		line = name + ": " + line
 	}
+	code := exitCode(err)
+	if told := (*toldError)(nil); wantsJSON(command, args) && !errors.As(err, &told) {
+		// If this fails too, standard error has it all the same.
+		_ = printJSON(a.out, fields{"error": line, "exit": code, "outcome": outcomeOf(code)})
+	}
 	fmt.Fprintf(a.err, "lockstep: %s\n", line)
-	return exitCode(err)
+	return code
+}
+
+// toldError is an error that is part of the JSON printed already.
+type toldError struct{ error }
+
+func (e *toldError) Unwrap() error { return e.error }
+
+// wantsJSON tells whether the command line asks for JSON; it may be wrong, so
+// that its flags were not all read.
+func wantsJSON(c *cobra.Command, args []string) bool {
+	if f := c.Flags().Lookup("json"); f != nil && f.Changed {
+		return f.Value.String() == "true"
+	}
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
 }
 
 func (a *app) root() *cobra.Command {
@@ -66,7 +89,8 @@ servers runs.`,
 		Args:          noArguments,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
+	root.SetFlagErrorFunc(flagError)
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return noneEmpty(c) }
 	root.SetVersionTemplate("lockstep {{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: "servers", Title: "Servers:"},
@@ -85,6 +109,7 @@ servers runs.`,
 	add("clients", a.getCommand(), a.putCommand(), a.appendCommand(), a.delCommand(), a.casCommand(), a.listCommand(), a.statusCommand())
 	add("tools", a.benchCommand(), a.versionCommand())
 	root.AddCommand(exitCodesTopic(), findingTopic())
+	strictHelp(root)
 	return root
 }
 
@@ -95,7 +120,7 @@ func noArguments(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if c.HasSubCommands() {
-		return usage("there is no command %q", args[0])
+		return usage("there is no command %q%s", args[0], suggestion(c, args[0]))
 	}
 	return usage("it takes no argument, and got %q", args[0])
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -33,21 +31,25 @@ are at the same entry with different states.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			members, err := t.find(a.env)
 			if err != nil {
-				return a.report(&t, err)
+				return err
 			}
 			client := rpc.NewClient(rpc.ClientConfig{})
 			defer client.Close()
 			statuses := node.Statuses(c.Context(), client, local.Addresses(members), t.timeout)
+			if c.Context().Err() != nil {
+				return interrupted(c.Context().Err())
+			}
 			for i, m := range members {
 				if statuses[i].Err != nil {
 					statuses[i].ID = string(m.ID)
 				}
 			}
-			verdict := judge(statuses)
+			note, verdict := judge(statuses)
 			if t.json {
 				object := statusJSON(statuses)
 				if verdict != nil {
-					object["error"], object["exit"] = verdict.Error(), exitCode(verdict)
+					object["error"], object["exit"], object["outcome"] = verdict.Error(), exitCode(verdict), "none"
+					verdict = &toldError{verdict}
 				}
 				err = printJSON(a.out, object)
 			} else {
@@ -56,6 +58,9 @@ are at the same entry with different states.`,
 			if err != nil {
 				return err
 			}
+			if note != "" {
+				fmt.Fprintln(a.err, note)
+			}
 			return verdict
 		},
 	}
@@ -63,26 +68,38 @@ are at the same entry with different states.`,
 	return c
 }
 
-// judge says what is wrong with a cluster as a whole.
-func judge(statuses []node.Status) error {
+// judge says what is wrong with a cluster as a whole, or what is to be noted
+// though nothing is.
+func judge(statuses []node.Status) (note string, err error) {
 	states := map[uint64]node.Status{}
-	answers := 0
+	answers, elsewhere := 0, node.Status{}
+	asked := map[string]bool{}
 	for _, s := range statuses {
+		asked[s.ID] = true
 		if s.Err != nil {
 			continue
 		}
 		answers++
 		if other, ok := states[s.HashIndex]; ok && other.Hash != s.Hash {
-			return fmt.Errorf("%s and %s differ in their state after entry %d; stop the cluster, keep all directories and report this", other.ID, s.ID, s.HashIndex)
+			return "", fmt.Errorf("%s and %s differ in their state after entry %d; stop the cluster, keep all directories and report this", other.ID, s.ID, s.HashIndex)
 		}
 		states[s.HashIndex] = s
+		if s.Ready && s.Leader != "" && s.Term >= elsewhere.Term {
+			elsewhere = s
+		}
 	}
-	if leader, ok := node.Leader(statuses); !ok {
-		return coded(exitUnavailable, "no server leads: %d of %d answer; start the others, or wait for an election", answers, len(statuses))
-	} else if !leader.Ready {
-		return coded(exitUnavailable, "%s leads without a quorum: %d of %d answer; start the others", leader.ID, answers, len(statuses))
+	leader, ok := node.Leader(statuses)
+	switch {
+	case answers == 0:
+		return "", coded(exitUnavailable, "no server answers (%d asked); is the cluster up?", len(statuses))
+	case ok && leader.Ready:
+		return "", nil
+	case elsewhere.Leader != "" && !asked[elsewhere.Leader]:
+		return elsewhere.Leader + " leads; it is not among the servers asked", nil
+	case ok:
+		return "", coded(exitUnavailable, "%s leads without a quorum: %d of %d answer; start the others", leader.ID, answers, len(statuses))
 	}
-	return nil
+	return "", coded(exitUnavailable, "no server leads: %d of %d answer; start the others, or wait for an election", answers, len(statuses))
 }
 
 // committed returns the highest commit index that any server knows.
@@ -108,18 +125,6 @@ func statusRows(statuses []node.Status) [][]string {
 		})
 	}
 	return rows
-}
-
-// silence says why a server does not answer, without what was asked of whom.
-func silence(err error) string {
-	var call *rpc.CallError
-	if errors.As(err, &call) {
-		err = call.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return "none within the timeout"
-	}
-	return err.Error()
 }
 
 func stateHash(s node.Status) string { return fmt.Sprintf("%016x@%d", s.Hash, s.HashIndex) }

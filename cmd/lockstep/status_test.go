@@ -35,7 +35,7 @@ func TestJudgeACluster(t *testing.T) {
 		{"no quorum", []node.Status{alone, silent}, exitUnavailable, "n1 leads without a quorum"},
 		{"states differ", []node.Status{leader, different}, exitFailed, "n1 and n2 differ in their state after entry 9"},
 	} {
-		err := judge(test.statuses)
+		_, err := judge(test.statuses)
 		if exitCode(err) != test.want || !strings.Contains(fmt.Sprint(err), test.words) {
 			t.Errorf("%s: exit code %d, %v; want %d, %q", test.name, exitCode(err), err, test.want, test.words)
 		}

@@ -2,9 +2,8 @@ package main
 
 import (
 	"errors"
-	"io/fs"
 	"net"
-	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +24,8 @@ type target struct {
 	servers []string
 	timeout time.Duration
 	json    bool
+
+	dir string // found: the cluster's directory, if one told where the servers are
 }
 
 // flags gives a client command the flags all of them have.
@@ -50,8 +51,9 @@ func findingTopic() *cobra.Command {
 
 With --json it prints one JSON object. Keys and values are bytes: those that are
 UTF-8 are in "key" and "value", others in "key_base64" and "value_base64". If it
-fails the object has "error", "exit" (see "lockstep help exit-codes") and
-"outcome": "none" if nothing was changed, or "unknown".`,
+fails, for a wrong command line too, the object has "error", "exit" (see "lockstep
+help exit-codes") and "outcome": "none" if nothing was changed, "unknown", or
+"done" if only the answer could not be printed.`,
 	}
 }
 
@@ -63,24 +65,21 @@ func (t *target) find(env func(string) string) ([]local.Member, error) {
 	case t.cluster != "" && len(t.servers) > 0:
 		return nil, usage("--cluster and --servers both say where the cluster is; give one of them")
 	case t.cluster != "":
-		return fromDir(t.cluster)
+		return t.fromDir(t.cluster)
 	case len(t.servers) > 0:
 		return fromList("--servers", t.servers)
 	case env(serversEnv) != "":
 		return fromList(serversEnv, strings.Split(env(serversEnv), ","))
 	}
-	members, err := fromDir(defaultDir)
-	if errors.Is(err, local.ErrNoCluster) {
-		return nil, usage("no cluster: ./%s holds none; start one here with \"lockstep up\", or name one by --cluster DIR, --servers HOST:PORT,... or %s", defaultDir, serversEnv)
-	}
-	return members, err
+	return t.fromDir(defaultDir)
 }
 
-func fromDir(dir string) ([]local.Member, error) {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && dir != defaultDir {
-		return nil, usage("--cluster: there is no directory %s; give that of \"lockstep up\"", dir)
-	}
+func (t *target) fromDir(dir string) ([]local.Member, error) {
+	t.dir = dir
 	d, err := local.Load(dir)
+	if errors.Is(err, local.ErrNoCluster) {
+		return nil, usage("no cluster: %s holds none; start one with \"lockstep up\", or name one by --cluster DIR, --servers HOST:PORT,... or %s", dir, serversEnv)
+	}
 	return d.Members, err
 }
 
@@ -101,6 +100,9 @@ func checkAddress(a string) error {
 	host, port, err := net.SplitHostPort(a)
 	if err != nil || host == "" || port == "" {
 		return usage("%q is not an address; give host:port, such as 127.0.0.1:7001", a)
+	}
+	if n, err := strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+		return usage("%q is not an address: ports go from 1 to 65535", a)
 	}
 	return nil
 }

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"lockstep.example/raft"
 	"lockstep.example/raft/cmd/lockstep/internal/node"
@@ -57,6 +59,13 @@ func prepare(dir string, n int) (d Description, lock io.Closer, err error) {
 func lockDir(dir string) (io.Closer, error) {
 	path := filepath.Join(dir, lockName)
 	lock, err := vfs.OS.Lock(path)
+	for range 10 { // Running may hold it for a moment
+		if !errors.Is(err, vfs.ErrLocked) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		lock, err = vfs.OS.Lock(path)
+	}
 	if errors.Is(err, vfs.ErrLocked) {
 		pid, _ := os.ReadFile(path)
 		return nil, fmt.Errorf("%s: its cluster is up already, run by process %s; use it, or stop that process first", dir, strings.TrimSpace(string(pid)))
@@ -69,6 +78,21 @@ func lockDir(dir string) (io.Closer, error) {
 		return nil, err
 	}
 	return lock, nil
+}
+
+// Running tells whether a process may run the cluster of a directory. If it
+// cannot be found out the answer is yes.
+func Running(dir string) bool {
+	path := filepath.Join(dir, lockName)
+	if _, err := os.Stat(path); err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	lock, err := vfs.OS.Lock(path)
+	if err != nil {
+		return true
+	}
+	lock.Close()
+	return false
 }
 
 // describe invents a cluster of n servers. The name is random in part, so that
