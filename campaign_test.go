@@ -209,3 +209,26 @@ func TestJointVote(t *testing.T) {
 		}
 	})
 }
+
+// A step of a campaign whose role or term has passed does nothing: these are the
+// looks under the lock that make cancelling a courtesy.
+func TestCampaignLooksAgainUnderTheLock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, setup{term: 5})
+		granted := ballot{"n2", &RequestVoteReply{Term: 5, Granted: true}}
+		for _, moved := range []struct {
+			role Role
+			term uint64
+		}{{PreCandidate, 5}, {Candidate, 5}, {Follower, 4}} {
+			if requests, voters, _ := s.requests(moved.role, moved.term, moved.term+1); requests != nil || voters != nil {
+				t.Errorf("%v of term %d asks for votes as follower of term 5", moved.role, moved.term)
+			}
+			if answer, _ := s.countBallot(moved.role, moved.term, granted); answer != 0 {
+				t.Errorf("%v of term %d counts a vote as follower of term 5", moved.role, moved.term)
+			}
+			if _, ok := s.raiseTerm(t.Context(), moved.term); ok {
+				t.Errorf("term raised from %d as follower of term 5", moved.term)
+			}
+		}
+	})
+}

@@ -6,6 +6,7 @@ require (
 	github.com/hashicorp/go-msgpack/v2 v2.1.5
 	github.com/sasha-s/go-deadlock v0.3.9
 	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
 	github.com/tidwall/btree v1.8.2
 	golang.org/x/sync v0.24.0
 )
@@ -13,5 +14,4 @@ require (
 require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/petermattis/goid v0.0.0-20250813065127-a731cc31b4fe // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
 )

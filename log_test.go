@@ -234,3 +234,19 @@ func TestBatchIsNotCopied(t *testing.T) {
 		t.Errorf("%v allocations for the batch sealed last", n)
 	}
 }
+
+// The batch sealed last is forgotten when the log is cut: what is given out again
+// is what lies there now.
+func TestSealedBatchIsForgottenByATruncation(t *testing.T) {
+	var log raftLog
+	for _, term := range []uint64{1, 2} {
+		slab := commands(1, term, term)
+		if err := log.append(slab); err != nil {
+			t.Fatal(err)
+		}
+		if got := log.batch(0, 1000); !bytes.Equal(got.Body, slab.Body) {
+			t.Fatalf("term %d: %q", term, got.Body)
+		}
+		log.truncateFrom(1)
+	}
+}

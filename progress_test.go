@@ -139,6 +139,7 @@ func TestAfterConflict(t *testing.T) {
 		{"empty but for the bootstrap entry", 7, 0, 2, 0, 2},
 		{"a term the leader has, ending later there", 7, 2, 3, 0, 5},
 		{"a term the leader has, beginning later there", 7, 2, 5, 0, 5},
+		{"a term the leader has, ending before it begins there", 7, 2, 6, 0, 6},
 		{"a term the leader does not have", 7, 3, 4, 0, 4},
 		{"the term of prev itself cannot conflict, but never goes beyond prev", 7, 4, 2, 0, 7},
 		{"a term above all", 7, 9, 6, 0, 6},
@@ -216,6 +217,19 @@ func TestLateRefusals(t *testing.T) {
 			s.conflict(late, 2, 1)
 			s.wantState(p, "replicate 7<8")
 		}
+	})
+}
+
+// A hint at or below matchIndex, from a follower that forgot or lies, is not
+// followed there (MATCH).
+func TestHintBelowTheMatch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, p := replicating(t, setup{log: []uint64{2, 2, 3, 3, 5}})
+		s.add(2, fullMessage)
+		window := s.expect("two full messages", "7+1", "8+1")
+		s.conflict(window[1], 2, 1)
+		s.expect("from the match on", "7+1")
+		s.wantState(p, "probe 7<9")
 	})
 }
 

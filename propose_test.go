@@ -52,6 +52,24 @@ func TestProposalCommits(t *testing.T) {
 	})
 }
 
+// Results find their proposals also where other entries lie between: here what was
+// recovered, the sentinel and two proposals are applied as one batch.
+func TestResultsOfAMixedBatch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, _ := led(t, setup{log: []uint64{2, 2}}) // sentinel at 4
+		first, second := s.propose(t.Context(), "first"), s.propose(t.Context(), "second")
+		batches := 0
+		s.machine.before = func([]Entry) { batches++ }
+		s.settleAll()
+		if batches != 1 || !first.over() || first.err != nil || !second.over() || second.err != nil {
+			t.Fatalf("%d batches; %+v; %+v", batches, first, second)
+		}
+		if string(first.result.Value) != "3" || first.result.Index != 5 || string(second.result.Value) != "4" || second.result.Index != 6 {
+			t.Fatalf("%+v; %+v", first.result, second.result)
+		}
+	})
+}
+
 // The command is the caller's again as soon as Propose returns.
 func TestProposalIsCopied(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -42,11 +45,16 @@ votes could make the cluster lose acknowledged writes.`,
 			if _, ok := members[raft.ServerID(id)]; !ok {
 				return usage("--servers does not name %s; the list is that of the whole cluster, this server included", id)
 			}
-			if err := node.Bootstrap(dir, cluster, raft.ServerID(id), raft.NewConfiguration(members)); err != nil {
+			run := programName() + " " + shellLine([]string{"serve", "--dir", dir})
+			clusterID, err := node.Bootstrap(dir, cluster, raft.ServerID(id), raft.NewConfiguration(members))
+			if errors.Is(err, raft.ErrBootstrapped) {
+				return fmt.Errorf("already bootstrapped: %s is server %s of cluster %s; nothing is left to do but to run it: %s", dir, id, clusterID, run)
+			}
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "%s is ready; run it with: %s\n", id, programName()+" "+shellLine([]string{"serve", "--dir", dir}))
-			return nil
+			_, err = fmt.Fprintf(a.out, "%s is ready, in cluster %s (must be the same on every server); run it with: %s\n", id, clusterID, run)
+			return err
 		},
 	}
 	f := c.Flags()
@@ -133,7 +141,7 @@ func serve(ctx context.Context, o node.Options) error {
 
 // parseMembers reads ID=host:port of each server.
 func parseMembers(list []string) (map[raft.ServerID]string, error) {
-	members := map[raft.ServerID]string{}
+	members, taken := map[raft.ServerID]string{}, map[string]string{}
 	if len(list) == 0 {
 		return nil, usage("--servers is missing; name all servers, as n1=host:port,n2=host:port")
 	}
@@ -142,9 +150,19 @@ func parseMembers(list []string) (map[raft.ServerID]string, error) {
 		if !ok || id == "" {
 			return nil, usage("--servers: %q is not ID=host:port, such as n1=127.0.0.1:7001", item)
 		}
+		if strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+			return nil, usage("--servers: the ID %q has a space or a character that cannot be seen; use letters and digits", id)
+		}
 		if err := checkAddress(address); err != nil {
 			return nil, usage("--servers: %s: %w", id, err)
 		}
+		if _, port, _ := net.SplitHostPort(address); port == "0" {
+			return nil, usage("--servers: %s: %q has port 0, which nobody can dial; give one from 1 to 65535", id, address)
+		}
+		if other, ok := taken[address]; ok {
+			return nil, usage("--servers: %s and %s have the same address %s", other, id, address)
+		}
+		taken[address] = id
 		if _, ok := members[raft.ServerID(id)]; ok {
 			return nil, usage("--servers names %s twice", id)
 		}

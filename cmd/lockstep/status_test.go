@@ -22,6 +22,11 @@ func TestJudgeACluster(t *testing.T) {
 	alone.Ready = false
 	behind.HashIndex, behind.Hash = 8, 2
 	different.Hash = 2
+	knows := follower
+	knows.Leader = "n1"
+	if note, err := judge([]node.Status{knows}); err != nil || note != "n1 leads; it is not among the servers asked" {
+		t.Errorf("a follower alone: %q, %v", note, err)
+	}
 	for _, test := range []struct {
 		name     string
 		statuses []node.Status
@@ -32,6 +37,8 @@ func TestJudgeACluster(t *testing.T) {
 		{"one behind", []node.Status{leader, behind}, exitOK, ""},
 		{"one silent", []node.Status{leader, silent, follower}, exitOK, ""},
 		{"no leader", []node.Status{follower, silent}, exitUnavailable, "no server leads: 1 of 2 answer"},
+		{"none answers", []node.Status{silent}, exitUnavailable, "no server answers"},
+		{"the named leader is silent", []node.Status{knows, {StatusReply: kv.StatusReply{ID: "n1"}, Err: silent.Err}}, exitUnavailable, "no server leads"},
 		{"no quorum", []node.Status{alone, silent}, exitUnavailable, "n1 leads without a quorum"},
 		{"states differ", []node.Status{leader, different}, exitFailed, "n1 and n2 differ in their state after entry 9"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,10 @@ func (a *app) upCommand() *cobra.Command {
 it makes the cluster: it chooses free ports of 127.0.0.1 and keeps them with the
 data. After that it resumes the same data.
 
-A server that dies is started again after a second. What each server logs is in
-DIR/n1.log and so on. All servers end with this process, even if that is killed.
+A server that dies is started again after a second; one that fails by itself
+again and again after 2, 4, ... 30 s. What each server logs is in DIR/n1.log and
+so on. All servers end with this process, even if that is killed: a second Ctrl-C
+does so without waiting for them.
 
 The "serve" lines it prints run one server each, by hand; they work while this
 process does not.`,
@@ -49,14 +52,19 @@ process does not.`,
 }
 
 func (a *app) up(c *cobra.Command, o local.Options) error {
-	told := &upReport{app: a, dir: o.Dir, program: programName()}
+	told := &upReport{printer: newPrinter(a.out), dir: o.Dir, program: programName(), causes: map[string]string{}}
+	defer told.close()
 	o.Tell = told.tell
 	cluster, err := local.Open(o)
 	if err != nil {
 		return err
 	}
 	<-c.Context().Done()
-	told.say("stopping")
+	told.say("stopping; Ctrl-C again kills")
+	slow := time.AfterFunc(stopPatience, func() {
+		told.say("still waiting for %s to stop", strings.Join(cluster.Up(), ", "))
+	})
+	defer slow.Stop()
 	if err := cluster.Stop(); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
@@ -64,15 +72,19 @@ func (a *app) up(c *cobra.Command, o local.Options) error {
 	return nil
 }
 
+// stopPatience is how long a stop may take without a word.
+const stopPatience = time.Second
+
 // upReport says what happens to a cluster.
 type upReport struct {
-	app          *app
 	dir, program string
 
-	mu     sync.Mutex // held while a line is printed
-	begun  bool
-	ready  bool
-	leader raft.ServerID
+	mu      sync.Mutex // guards what follows; a leaf
+	printer *printer   // nil: closed
+	begun   bool
+	ready   bool
+	leader  raft.ServerID
+	causes  map[string]string // of each server's latest death
 }
 
 func (r *upReport) say(format string, args ...any) {
@@ -82,7 +94,16 @@ func (r *upReport) say(format string, args ...any) {
 }
 
 func (r *upReport) sayLocked(format string, args ...any) {
-	fmt.Fprintf(r.app.out, format+"\n", args...)
+	if r.printer != nil {
+		r.printer.say(fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *upReport) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.printer.close()
+	r.printer = nil
 }
 
 func (r *upReport) tell(e local.Event) {
@@ -100,9 +121,16 @@ func (r *upReport) tell(e local.Event) {
 		if e.Restart < 0 {
 			next = "it stays down"
 		}
-		r.sayLocked("%s died (pid %d): %s; %s", e.ID, e.Pid, e.Cause, next)
+		cause := e.Cause
+		if r.causes[string(e.ID)] == cause {
+			cause = "again, for the same reason"
+		}
+		r.causes[string(e.ID)] = e.Cause
+		r.sayLocked("%s died (pid %d): %s; %s", e.ID, e.Pid, cause, next)
 	case local.Leader:
 		r.tellLeaderLocked(e)
+	case local.Leaderless:
+		r.sayLocked("no leader yet: %d of %d answer; see %s", e.Answers, e.Servers, filepath.Join(r.dir, string(e.See)+".log"))
 	}
 }
 

@@ -25,7 +25,7 @@ func oneServer(t *testing.T) *kv.Clerk {
 	}
 	dir, address := t.TempDir(), l.Addr().String()
 	l.Close()
-	if err := node.Bootstrap(dir, "test", "n1", raft.NewConfiguration(map[raft.ServerID]string{"n1": address})); err != nil {
+	if _, err := node.Bootstrap(dir, "test", "n1", raft.NewConfiguration(map[raft.ServerID]string{"n1": address})); err != nil {
 		t.Fatal(err)
 	}
 	n, err := node.Open(node.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})

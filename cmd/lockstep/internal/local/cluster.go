@@ -25,7 +25,7 @@ type Options struct {
 	Tell func(Event)
 }
 
-// Event is Started, Exited or Leader.
+// Event is Started, Exited, Leader or Leaderless.
 type Event interface{ event() }
 
 // Started: a server process runs.
@@ -50,9 +50,17 @@ type Leader struct {
 	Term uint64
 }
 
-func (Started) event() {}
-func (Exited) event()  {}
-func (Leader) event()  {}
+// Leaderless: no server has led for a while, which is told again after twice the
+// time.
+type Leaderless struct {
+	Answers, Servers int
+	See              raft.ServerID // whose log may say why
+}
+
+func (Started) event()    {}
+func (Exited) event()     {}
+func (Leader) event()     {}
+func (Leaderless) event() {}
 
 // Cluster is a cluster of server processes that this process runs. Its methods
 // may be called from any goroutine.
@@ -139,6 +147,16 @@ func (c *Cluster) Stop() error {
 // Kill ends the process of a server at once, as kill -9 does. It returns the pid;
 // 0 if the server was down.
 func (c *Cluster) Kill(id raft.ServerID) int { return c.servers[id].kill() }
+
+// Up names the servers whose processes run.
+func (c *Cluster) Up() (ids []string) {
+	for _, m := range c.Members {
+		if c.servers[m.ID].runs() {
+			ids = append(ids, string(m.ID))
+		}
+	}
+	return ids
+}
 
 func (c *Cluster) tell(e Event) {
 	c.telling.Lock()

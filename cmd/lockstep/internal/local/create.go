@@ -42,6 +42,9 @@ func prepare(dir string, n int) (d Description, lock io.Closer, err error) {
 	d, err = Load(dir)
 	switch {
 	case errors.Is(err, ErrNoCluster):
+		if err = checkNoServers(dir); err != nil {
+			break
+		}
 		if d, err = describe(cmp.Or(n, defaultMembers)); err == nil {
 			err = d.save(dir)
 		}
@@ -52,6 +55,33 @@ func prepare(dir string, n int) (d Description, lock io.Closer, err error) {
 		err = d.bootstrap(dir)
 	}
 	return d, lock, err
+}
+
+// checkNoServers refuses to make a cluster where servers of another one are: the
+// file that describes it was lost, and theirs is data that somebody wrote.
+func checkNoServers(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(escape(dir), "*", "identity"))
+	if err != nil || len(paths) == 0 {
+		return err
+	}
+	var found []string
+	for _, path := range paths {
+		cluster, id, err := node.Owner(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		found = append(found, fmt.Sprintf("%s (server %s of cluster %s)", filepath.Dir(path), id, cluster))
+	}
+	return fmt.Errorf("%s is gone, but there are %s; restore %s from a copy, run each of them with \"lockstep serve\", or make a new cluster in another directory",
+		filepath.Join(dir, fileName), strings.Join(found, ", "), fileName)
+}
+
+// escape has a path stand for itself in a pattern.
+func escape(path string) string {
+	if filepath.Separator == '\\' {
+		return path // there is no escape, and such names are rare
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // lockDir makes sure that one process runs the cluster. The lock ends with the
@@ -115,7 +145,7 @@ func describe(n int) (Description, error) {
 func (d *Description) bootstrap(dir string) error {
 	c := d.configuration()
 	for _, m := range d.Members {
-		err := node.Bootstrap(filepath.Join(dir, string(m.ID)), d.Name, m.ID, c)
+		_, err := node.Bootstrap(filepath.Join(dir, string(m.ID)), d.Name, m.ID, c)
 		if err != nil && !errors.Is(err, raft.ErrBootstrapped) {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"lockstep.example/raft/cmd/lockstep/internal/node"
+	"lockstep.example/raft/wal"
 )
 
 func mustPrepare(t *testing.T, dir string, n int) Description {
@@ -53,7 +54,7 @@ func TestPrepareGoesOnAfterACrash(t *testing.T) {
 	if err := d.save(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := node.Bootstrap(filepath.Join(dir, "n1"), d.Name, "n1", d.configuration()); err != nil {
+	if _, err := node.Bootstrap(filepath.Join(dir, "n1"), d.Name, "n1", d.configuration()); err != nil {
 		t.Fatal(err)
 	}
 	after := mustPrepare(t, dir, 0)
@@ -75,6 +76,61 @@ func TestPrepareNeverBootstrapsTwice(t *testing.T) {
 	mustPrepare(t, dir, 3)
 	if _, err := os.Stat(filepath.Join(dir, "n2")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the lost directory was made again (%v)", err)
+	}
+}
+
+func TestTheClusterFileIsLost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "odd [name]")
+	made := mustPrepare(t, dir, 3)
+	if err := os.Remove(filepath.Join(dir, fileName)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := prepare(dir, 3)
+	for _, words := range []string{"n1", "n2", "n3", made.Name, "restore " + fileName} {
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%v does not say %q", err, words)
+		}
+	}
+	if _, err := Load(dir); !errors.Is(err, ErrNoCluster) {
+		t.Errorf("another cluster was made: %v", err)
+	}
+}
+
+// A directory of another cluster is not taken for one that a crash left behind.
+func TestPrepareRefusesTheServerOfAnotherCluster(t *testing.T) {
+	dir := t.TempDir()
+	d, err := describe(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.Bootstrap(filepath.Join(dir, "n1"), "other", "n1", d.configuration()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := prepare(dir, 0); !errors.Is(err, wal.ErrWrongDirectory) {
+		t.Errorf("the directory of another cluster gives %v", err)
+	}
+}
+
+func TestRunning(t *testing.T) {
+	dir := t.TempDir()
+	if Running(dir) {
+		t.Error("a cluster runs that was never made")
+	}
+	_, lock, err := prepare(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !Running(dir) {
+		t.Error("a cluster that runs does not")
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if Running(dir) {
+		t.Error("a cluster that was stopped runs")
 	}
 }
 

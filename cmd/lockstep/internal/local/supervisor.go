@@ -153,3 +153,9 @@ func (s *supervisor) kill() int {
 	}
 	return s.cmd.Process.Pid
 }
+
+func (s *supervisor) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cmd != nil
+}

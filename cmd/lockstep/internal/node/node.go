@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 
 	"lockstep.example/raft"
 	"lockstep.example/raft/kv"
@@ -36,15 +34,24 @@ type Node struct {
 	raft    *raft.Raft
 }
 
-// Bootstrap makes the directory of one server of a new cluster.
-// raft.ErrBootstrapped if it is a server's already.
-func Bootstrap(dir, cluster string, id raft.ServerID, c raft.Configuration) error {
-	log, err := wal.Open(vfs.OS, dir, wal.Options{})
+// Bootstrap makes the directory of one server of a new cluster and returns the
+// cluster's id, which is the same for every server that got the same name and
+// configuration. The directory must be new or empty. raft.ErrBootstrapped if it is
+// this server's already, wal.ErrWrongDirectory if it is another's.
+func Bootstrap(dir, cluster string, id raft.ServerID, c raft.Configuration) (clusterID string, err error) {
+	clusterID = raft.ClusterID(cluster, c)
+	if err := checkFree(dir); err != nil {
+		return "", err
+	}
+	if whose, server, err := Owner(dir); err == nil && whose == clusterID && server == id {
+		return clusterID, fmt.Errorf("%w: %s is the directory of server %s of cluster %s", raft.ErrBootstrapped, dir, server, whose)
+	}
+	log, err := wal.Open(vfs.OS, dir, wal.Options{Cluster: clusterID, Server: id})
 	if err != nil {
-		return err
+		return "", advise(dir, err)
 	}
 	_, err = raft.Bootstrap(log, cluster, id, c)
-	return errors.Join(err, log.Close())
+	return clusterID, advise(dir, errors.Join(err, log.Close()))
 }
 
 // Open starts a server. Close must be called, also after Done.
@@ -52,8 +59,8 @@ func Open(o Options) (_ *Node, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: there is no such directory; name the one that \"lockstep init\" or \"lockstep up\" made for this server (a lost one must be restored from a copy, never made anew)", o.Dir)
+	if err := checkServer(o.Dir); err != nil {
+		return nil, err
 	}
 	n := &Node{}
 	defer func() {
@@ -62,7 +69,7 @@ func Open(o Options) (_ *Node, err error) {
 		}
 	}()
 	if n.log, err = wal.Open(vfs.OS, o.Dir, wal.Options{Server: o.ID, Logger: o.Logger}); err != nil {
-		return nil, err
+		return nil, advise(o.Dir, err)
 	}
 	identity := n.log.Identity()
 	contents, configuration, err := lookInto(n.log)

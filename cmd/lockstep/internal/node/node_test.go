@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func freeAddress(t *testing.T) string {
 func bootstrap(t *testing.T, id raft.ServerID) (dir, address string) {
 	t.Helper()
 	dir, address = filepath.Join(t.TempDir(), string(id)), freeAddress(t)
-	if err := Bootstrap(dir, "test", id, raft.NewConfiguration(map[raft.ServerID]string{id: address})); err != nil {
+	if _, err := Bootstrap(dir, "test", id, raft.NewConfiguration(map[raft.ServerID]string{id: address})); err != nil {
 		t.Fatal(err)
 	}
 	return dir, address
@@ -94,9 +95,29 @@ func TestOneServerKeepsWhatItWasTold(t *testing.T) {
 }
 
 func TestDirectoriesThatDoNotSuit(t *testing.T) {
-	dir, _ := bootstrap(t, "n1")
-	if err := Bootstrap(dir, "test", "n1", raft.NewConfiguration(map[raft.ServerID]string{"n1": "h:1"})); !errors.Is(err, raft.ErrBootstrapped) {
+	dir, address := bootstrap(t, "n1")
+	configuration := raft.NewConfiguration(map[raft.ServerID]string{"n1": address})
+	if _, err := Bootstrap(dir, "test", "n1", configuration); !errors.Is(err, raft.ErrBootstrapped) {
 		t.Errorf("a second bootstrap gives %v", err)
+	}
+	if _, err := Bootstrap(dir, "other", "n1", configuration); !errors.Is(err, wal.ErrWrongDirectory) {
+		t.Errorf("a bootstrap for another cluster gives %v", err)
+	}
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "letter"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Bootstrap(foreign, "test", "n1", configuration); err == nil || !strings.Contains(err.Error(), "it holds letter") {
+		t.Errorf("a bootstrap of a directory in use gives %v", err)
+	}
+	if _, err := Open(Options{Dir: foreign}); !errors.Is(err, raft.ErrNotBootstrapped) || !strings.Contains(err.Error(), "holds no server") {
+		t.Errorf("a directory that is no server's gives %v", err)
+	}
+	if names, err := os.ReadDir(foreign); err != nil || len(names) != 1 {
+		t.Errorf("it now holds %v, %v", names, err)
+	}
+	if _, err := Open(Options{Dir: filepath.Join(foreign, "letter")}); err == nil || !strings.Contains(err.Error(), "name a directory") {
+		t.Errorf("a file gives %v", err)
 	}
 	if _, err := Open(Options{Dir: dir, ID: "n2"}); !errors.Is(err, wal.ErrWrongDirectory) {
 		t.Errorf("the directory of another server gives %v", err)

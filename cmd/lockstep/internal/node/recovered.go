@@ -24,7 +24,7 @@ func lookInto(store raft.Persister) (*recovered, raft.Configuration, error) {
 		return nil, latest, err
 	}
 	if contents.Empty {
-		return nil, latest, fmt.Errorf("%w: the directory is empty; run \"lockstep init\" for it once", raft.ErrNotBootstrapped)
+		return nil, latest, fmt.Errorf("%w: making it was begun and never ended; run \"lockstep init\" for it again", raft.ErrNotBootstrapped)
 	}
 	const header = 13 // bytes before an entry's data; see raft.Batch
 	for _, b := range contents.Batches {
