@@ -205,7 +205,7 @@ func TestDaemonCampaigns(t *testing.T) {
 		if calls := s.wire.takeVotes(); len(calls) != 0 {
 			t.Fatal("campaigns before the deadline")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		calls := s.wire.takeVotes()
 		if len(calls) != 2 || !calls[0].args.PreVote || calls[0].args.Term != 2 {
 			t.Fatalf("%d requests at the deadline", len(calls))
@@ -220,7 +220,7 @@ func TestDaemonCampaigns(t *testing.T) {
 		if calls := s.wire.takeVotes(); len(calls) != 0 {
 			t.Fatal("the heartbeat did not put the campaign off")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		for round := range 3 { // nobody answers: one campaign a deadline, in the same term
 			if calls := s.wire.takeVotes(); len(calls) == 0 || calls[0].args.Term != 3 {
 				t.Fatalf("round %d: %d requests", round, len(calls))
