@@ -70,8 +70,7 @@ func TestIsolatedLeaderStepsDown(t *testing.T) {
 	})
 }
 
-// What a server that restarts knew is still true: a pre-vote that is cut off from
-// a leader by a restart starts again from disk alone.
+// A server that restarts goes on from what its store held.
 func TestRestartKeepsTermVoteAndLog(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 4, vote: "n2", log: []uint64{2, 2, 4}})

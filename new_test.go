@@ -46,7 +46,7 @@ func TestBadConfigs(t *testing.T) {
 	} {
 		c := goodConfig()
 		change(&c)
-		if _, err := New(c); !errors.Is(err, ErrConfig) {
+		if err := c.complete(); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -60,7 +60,8 @@ func TestResultsOfAMixedBatch(t *testing.T) {
 		first, second := s.propose(t.Context(), "first"), s.propose(t.Context(), "second")
 		batches := 0
 		s.machine.before = func([]Entry) { batches++ }
-		s.settleAll()
+		s.conflict(s.expect("elected", "3+1")[0], 0, 3)
+		s.settleAll() // everything in one message
 		if batches != 1 || !first.over() || first.err != nil || !second.over() || second.err != nil {
 			t.Fatalf("%d batches; %+v; %+v", batches, first, second)
 		}
@@ -234,6 +235,22 @@ func TestStepDownWithProposals(t *testing.T) {
 		synctest.Wait()
 		if !appended.over() || appended.err != nil || appended.result.Index != 3 || appended.result.Term != 2 {
 			t.Fatalf("%+v", appended)
+		}
+	})
+}
+
+// A proposal that slips into the inbox just after a step-down is rejected by
+// whoever drains it.
+func TestInboxOfAFollowerIsRejected(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := begin(t, setup{term: 5})
+		w := s.newWaiter()
+		if _, err := s.inbox.put(w, 100); err != nil {
+			t.Fatal(err)
+		}
+		s.intakeWake.Notify()
+		if out := <-w.done; !errors.Is(out.err, ErrNotLeader) {
+			t.Fatalf("%+v", out)
 		}
 	})
 }

@@ -164,19 +164,21 @@ func TestTurnEndsAfterTheLockIsReleased(t *testing.T) {
 	})
 }
 
+// early sends a request with the given prev and tells how it was answered.
+func (s *script) early(prev uint64, out *tally[string]) {
+	go func() {
+		reply, err := s.HandleAppendEntries(appendArgs("n2", 5, prev, 5, 0, 5), nil)
+		if err != nil {
+			reply = &AppendEntriesReply{Refusal: 99}
+		}
+		out.add(fmt.Sprint(prev, ":", reply.Refusal))
+	}()
+	synctest.Wait()
+}
+
 // TestEarlyRequestWaits: without turns, a request that comes before its
 // predecessor waits for it, at most half a heartbeat.
 func TestEarlyRequestWaits(t *testing.T) {
-	early := func(s *script, prev uint64, out *tally[string]) {
-		go func() {
-			reply, err := s.HandleAppendEntries(appendArgs("n2", 5, prev, 5, 0, 5), nil)
-			if err != nil {
-				reply = &AppendEntriesReply{Refusal: 99}
-			}
-			out.add(fmt.Sprint(prev, ":", reply.Refusal))
-		}()
-		synctest.Wait()
-	}
 	begun := func(t *testing.T) *script {
 		s := begin(t, setup{term: 5})
 		s.handleAppend(heartbeatArgs("n2", 5, 0, 0, 0))
@@ -187,8 +189,8 @@ func TestEarlyRequestWaits(t *testing.T) {
 	}
 	run("until the log reaches it", func(t *testing.T, s *script) {
 		var answers tally[string]
-		early(s, 3, &answers)
-		early(s, 2, &answers)
+		s.early(3, &answers)
+		s.early(2, &answers)
 		time.Sleep(s.config.Heartbeat/2 - 1)
 		if out := answers.all(); len(out) != 0 {
 			t.Fatalf("answered %v", out)
@@ -202,7 +204,7 @@ func TestEarlyRequestWaits(t *testing.T) {
 	})
 	run("half a heartbeat", func(t *testing.T, s *script) {
 		var answers tally[string]
-		early(s, 2, &answers)
+		s.early(2, &answers)
 		time.Sleep(s.config.Heartbeat / 2)
 		synctest.Wait()
 		if out := answers.all(); !slices.Equal(out, []string{fmt.Sprint("2:", RefusedConflict)}) {
@@ -211,7 +213,7 @@ func TestEarlyRequestWaits(t *testing.T) {
 	})
 	run("until the term moves", func(t *testing.T, s *script) {
 		var answers tally[string]
-		early(s, 2, &answers)
+		s.early(2, &answers)
 		s.handleAppend(heartbeatArgs("n3", 6, 0, 0, 0))
 		synctest.Wait()
 		if out := answers.all(); !slices.Equal(out, []string{fmt.Sprint("2:", RefusedStaleTerm)}) {
@@ -220,7 +222,7 @@ func TestEarlyRequestWaits(t *testing.T) {
 	})
 	run("until the server stops", func(t *testing.T, s *script) {
 		var answers tally[string]
-		early(s, 2, &answers)
+		s.early(2, &answers)
 		began := time.Now()
 		stop(t, s.Raft)
 		synctest.Wait()
@@ -231,7 +233,7 @@ func TestEarlyRequestWaits(t *testing.T) {
 	run("a bounded few", func(t *testing.T, s *script) {
 		var answers tally[string]
 		for range maxEarly + 3 {
-			early(s, 2, &answers)
+			s.early(2, &answers)
 		}
 		if out := answers.all(); len(out) != 3 {
 			t.Fatalf("%d of %d are refused at once", len(out), maxEarly+3)

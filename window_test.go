@@ -120,19 +120,20 @@ func TestSecondMessage(t *testing.T) {
 			s.expect("full", "3+2")
 		})
 	})
-	t.Run("an answer lets the rest go", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
-			s, p := replicating(t, setup{})
-			s.store.hold()
-			s.mutate(func() { s.flushTime = time.Second })
-			s.add(1, 20)
-			call := s.expect("nothing was outstanding", "2+1")[0]
-			s.add(1, 20)
-			s.expect("waits")
-			s.agree(call)
-			s.expect("answered", "3+1")
-			s.wantState(p, "replicate 3<5")
-		})
+}
+
+func TestAnswerLetsTheRestGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, p := replicating(t, setup{})
+		s.store.hold()
+		s.mutate(func() { s.flushTime = time.Second })
+		s.add(1, 20)
+		call := s.expect("nothing was outstanding", "2+1")[0]
+		s.add(1, 20)
+		s.expect("waits")
+		s.agree(call)
+		s.expect("answered", "3+1")
+		s.wantState(p, "replicate 3<5")
 	})
 }
 

@@ -51,7 +51,7 @@ func (a *app) withValue(c *cobra.Command, t *target, argument string, operation 
 	case err != nil && c.Context().Err() != nil && exitCode(err) != exitUnprinted:
 		return interrupted(err)
 	case errors.Is(err, kv.ErrUnavailable) && exitCode(err) == exitUnavailable:
-		return t.unavailable(c, members, err)
+		return t.unavailable(c, client, members)
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -20,7 +21,9 @@ func main() {
 		stopSignals = append(stopSignals, syscall.SIGHUP)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), stopSignals...)
-	context.AfterFunc(ctx, cancel) // a second signal kills
+	// A second signal kills; not one that comes with the first, for some programs
+	// send theirs to the process and to its group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(300*time.Millisecond, cancel) })
 	// To write to a pipe that nobody reads is an error like others, so that it
 	// ends neither up with its servers, nor a write without a word.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

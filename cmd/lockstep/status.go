@@ -47,6 +47,9 @@ are at the same entry with different states.`,
 			note, verdict := judge(statuses)
 			if t.json {
 				object := statusJSON(statuses)
+				if note != "" {
+					object["note"] = note
+				}
 				if verdict != nil {
 					object["error"], object["exit"], object["outcome"] = verdict.Error(), exitCode(verdict), "none"
 					verdict = &toldError{verdict}

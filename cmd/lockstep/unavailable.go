@@ -12,12 +12,14 @@ import (
 
 	"lockstep.example/raft/cmd/lockstep/internal/local"
 	"lockstep.example/raft/cmd/lockstep/internal/node"
-	"lockstep.example/raft/kv"
 	"lockstep.example/raft/rpc"
 )
 
 // probeTimeout bounds the question whether servers run without their "up".
 const probeTimeout = time.Second
+
+// afterthought is what finding out about a failure may add to the timeout.
+const afterthought = 500 * time.Millisecond
 
 // checkUp fails at once if the directory's "up" does not run and no server
 // answers, for then trying again is in vain. Servers may have been started by
@@ -46,33 +48,33 @@ func upLine(dir string) string {
 	return programName() + " " + shellLine(command)
 }
 
-// unavailable says in short why an operation got no answer in time.
-func (t *target) unavailable(c *cobra.Command, members []local.Member, err error) error {
+// unavailable says in short why an operation was not done in time. The error
+// itself tells of the latest attempt alone, so the servers are asked how they do.
+func (t *target) unavailable(c *cobra.Command, client *rpc.Client, members []local.Member) error {
 	what := c.Name()
 	if args := c.Flags().Args(); len(args) > 0 {
 		what += " " + printable([]byte(args[0]))
 	}
-	start := "the servers"
-	if t.dir != "" {
-		start = "the cluster with \"" + upLine(t.dir) + "\""
-	}
-	var refused *kv.RefusedError
-	if errors.As(err, &refused) {
-		return coded(exitUnavailable, "%s: no server could do it within %v (%d asked; %s: %s); see \"lockstep status\"",
-			what, t.timeout, len(members), refused.Server, refused.Message)
-	}
-	latest := "none was reached in time"
-	var call *rpc.CallError
-	if errors.As(err, &call) {
-		latest = call.To + ": " + silence(err)
-		for _, m := range members {
-			if m.Address == call.To && m.ID != "" {
-				latest = string(m.ID) + " " + latest
-			}
+	statuses := node.Statuses(c.Context(), client, local.Addresses(members), min(t.timeout, afterthought))
+	why, answers := "", 0
+	for _, s := range statuses {
+		if s.Err == nil {
+			what, _, _ := strings.Cut(s.Why, ";") // status has the rest
+			why = s.ID + ": " + what
+			answers++
 		}
 	}
-	return coded(exitUnavailable, "%s: no server answered within %v (%d asked; the latest, %s); start %s, or see \"lockstep status\"",
-		what, t.timeout, len(members), latest, start)
+	if answers > 0 {
+		return coded(exitUnavailable, "%s: no server could do it within %v (%d of %d answer; %s); see \"lockstep status\"",
+			what, t.timeout, answers, len(statuses), why)
+	}
+	first := strings.TrimSpace(string(members[0].ID) + " " + members[0].Address)
+	start := "start the servers"
+	if t.dir != "" {
+		start = "start the cluster with \"" + upLine(t.dir) + "\""
+	}
+	return coded(exitUnavailable, "%s: no server answered within %v (%d asked; %s: %s); %s, or see \"lockstep status\"",
+		what, t.timeout, len(statuses), first, silence(statuses[0].Err), start)
 }
 
 // silence says why a server does not answer, without what was asked of whom.

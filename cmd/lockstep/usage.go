@@ -62,7 +62,7 @@ func suggestion(c *cobra.Command, word string) string {
 	if len(near) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
+	return fmt.Sprintf("; did you mean \"%s\"?", strings.Join(near, "\" or \""))
 }
 
 // strictHelp has the help command fail for what it knows nothing of.
