@@ -109,7 +109,11 @@ func (rf *Raft) diskWatch() {
 		case <-rf.guard.stopping:
 			return
 		}
-		if rf.leading.Load() && rf.flushOverdue() && len(rf.peers) > 0 {
+		if !rf.flushOverdue() {
+			continue
+		}
+		rf.flushed.Release() // promises that wait end without an answer
+		if rf.leading.Load() && len(rf.peers) > 0 {
 			rf.giveUpStalled()
 		}
 	}

@@ -115,6 +115,15 @@ func (b Batch) Walk(f func(kind EntryKind, term uint64, raw []byte) error) error
 	return nil
 }
 
+// hasCommand tells whether a checked batch holds an entry of an application.
+func (b Batch) hasCommand() (found bool) {
+	_ = b.Walk(func(kind EntryKind, _ uint64, _ []byte) error { // checked, so no error
+		found = found || kind == EntryCommand
+		return nil
+	})
+	return found
+}
+
 // Entries decodes the batch, the first entry being at index first. Number and
 // Bytes are filled in as if the log began there; Data shares the body's memory.
 func (b Batch) Entries(first uint64) ([]Entry, error) {

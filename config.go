@@ -3,6 +3,7 @@ package raft
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -78,10 +79,21 @@ func (c *Config) complete() error {
 		return fmt.Errorf("%w: ElectionTimeoutMax %v must be above ElectionTimeoutMin %v, or candidates collide", ErrConfig, c.ElectionTimeoutMax, c.ElectionTimeoutMin)
 	case c.MaxCommandBytes < 0 || c.MaxCommandBytes > 1<<30:
 		return fmt.Errorf("%w: MaxCommandBytes %d; it is between 1 and 1 GiB", ErrConfig, c.MaxCommandBytes)
+	case largestBatch(c.Transport) < max(uint64(c.MaxCommandBytes)+entryHeaderSize, c.MaxAppendBytes):
+		return fmt.Errorf("%w: the transport carries batches of %d bytes; lower MaxCommandBytes (%d) and MaxAppendBytes (%d), or raise its limit", ErrConfig, largestBatch(c.Transport), c.MaxCommandBytes, c.MaxAppendBytes)
 	case c.MaxInflight < 0:
 		return fmt.Errorf("%w: MaxInflight %d is negative", ErrConfig, c.MaxInflight)
 	}
 	return nil
+}
+
+// largestBatch asks a transport for the most bytes of entries one AppendEntries
+// may hold. One that does not say takes any.
+func largestBatch(t Transport) uint64 {
+	if limited, ok := t.(interface{ LargestBatch() int }); ok {
+		return uint64(max(0, limited.LargestBatch()))
+	}
+	return math.MaxUint64
 }
 
 // StateMachine is the application. Apply is called by one goroutine, in index

@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -177,7 +178,7 @@ func (rf *Raft) startCampaignLocked() campaignHandle {
 	case rf.role == Leader, rf.incarnation == 0, !rf.configuration.IsVoter(rf.config.ID):
 		return none
 	case rf.flushOverdue():
-		rf.config.Logger.Warn("raft: no campaign while a flush is overdue", "server", rf.config.ID)
+		rf.logLocked(slog.LevelWarn, "no campaign while a flush is overdue")
 		return none
 	}
 	rf.setLeaderLocked("")
@@ -370,7 +371,7 @@ func (rf *Raft) becomeLeaderLocked() {
 	rf.setLeaderLocked(rf.config.ID)
 	rf.leading.Store(true)
 	rf.appendOwnLocked(NewBatch(AppendEntry(nil, EntrySentinel, rf.currentTerm, nil), 1))
-	rf.config.Logger.Info("raft: leader", "server", rf.config.ID, "term", rf.currentTerm, "sentinel", t.sentinelIndex)
+	rf.logLocked(slog.LevelInfo, "leader", "sentinel", t.sentinelIndex)
 
 	rf.guard.start("authority", func() { rf.authorityDaemon(t) })
 	for _, p := range t.followers {

@@ -73,7 +73,7 @@ func (e *TooLargeError) Is(target error) bool { return target == ErrTooLarge }
 
 // UnknownError ends the wait for a proposal that was appended and not seen
 // applied: it may be applied later, or never. errors.Is ErrUnknown; it also
-// wraps the cause (a context's error, ErrStopped).
+// wraps the cause, a context's error or that the server stopped.
 type UnknownError struct {
 	Index, Term uint64 // where it was appended; 0 if even that is not known
 	Cause       error

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -17,6 +18,10 @@ func (rf *Raft) misdirected(h *Header) bool {
 	return h.To != rf.config.ID || h.ToIncarnation < rf.incarnation || h.From == rf.config.ID
 }
 
+// errStalled ends the wait for a flush that is overdue: whoever asked has given up
+// long ago, and what waits must not pile up behind a disk that hangs.
+var errStalled = errors.New("own disk is stalled: a flush is overdue")
+
 // promise waits until everything up to position is durable and the server still
 // lives; only then may a reply be given.
 func (rf *Raft) promise(position Position) error {
@@ -24,7 +29,8 @@ func (rf *Raft) promise(position Position) error {
 }
 
 // awaitDurable returns nil once the stream is durable up to position; errCancelled
-// when cancelled closes first, ErrStopped when the server stops.
+// when cancelled closes first, ErrStopped when the server stops, errStalled when
+// a flush is overdue (the disk watch wakes those who wait).
 func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error {
 	if Position(rf.durable.Load()) >= position && !rf.stopped() {
 		return nil
@@ -36,6 +42,9 @@ func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error
 		}
 		if Position(rf.durable.Load()) >= position {
 			return nil
+		}
+		if rf.flushOverdue() {
+			return errStalled
 		}
 		select {
 		case <-moved:
@@ -137,6 +146,7 @@ func (rf *Raft) voteLocked(args *RequestVoteArgs) Refusal {
 		rf.setTermLocked(args.Term, asking)
 	}
 	if refusal == Agreed {
+		rf.setRoleLocked(Follower) // a pre-candidate that backs another gives up
 		rf.timer.reset()
 	}
 	return refusal
@@ -151,8 +161,7 @@ type received struct {
 }
 
 // checkAppend is the gateway. It refuses what no correct leader sends: overflowing
-// numbers, a broken checksum, falling terms, an entry above its sender's term, a
-// commit point beyond the entries.
+// numbers, a broken checksum, falling terms, an entry above its sender's term.
 func (rf *Raft) checkAppend(args *AppendEntriesArgs) (received, error) {
 	bad := func(format string, a ...any) (received, error) {
 		return received{}, fmt.Errorf("%w: AppendEntries of %s in term %d: %s", ErrMalformed, args.From, args.Term, fmt.Sprintf(format, a...))
@@ -365,7 +374,7 @@ func (rf *Raft) takeEntriesLocked(r *received) (agreed uint64, refusal Refusal) 
 	if skip > 0 {
 		batch = NewBatch(r.Batch.Body[r.offsets[skip]:], len(r.terms)-skip)
 	}
-	if pending := rf.pendingBytesLocked(); pending > 0 && pending+uint64(len(batch.Body)) > rf.config.MaxApplyBytes {
+	if pending := rf.pendingBytesLocked(); pending > 0 && pending+uint64(len(batch.Body)) > rf.config.MaxApplyBytes && batch.hasCommand() {
 		return from - 1, RefusedBusy
 	}
 	if err := rf.log.append(batch); err != nil {
@@ -386,7 +395,15 @@ func (rf *Raft) holdsLocked(index, term uint64) bool {
 // pendingBytesLocked is what this follower has taken on and not dealt with:
 // appended and not flushed, known committed and not applied. rf.mu must be held.
 func (rf *Raft) pendingBytesLocked() uint64 {
-	return rf.stagedBytes + rf.flushingBytes + rf.log.bytesBetween(rf.lastApplied, max(rf.commitIndex, rf.lastApplied))
+	return rf.stagedBytes + rf.flushingBytes + rf.applyLagLocked()
+}
+
+// applyLagLocked is the bytes known committed and not applied. What was recovered
+// does not count: replaying it must not keep a server from taking part. rf.mu must
+// be held.
+func (rf *Raft) applyLagLocked() uint64 {
+	from := max(rf.lastApplied, rf.recoveredLast)
+	return rf.log.bytesBetween(min(from, rf.commitIndex), rf.commitIndex)
 }
 
 // Down implements Handler: the transport tells what it saw of another server.

@@ -66,6 +66,7 @@ func (p *MemoryPersister) Recover() (Recovered, error) {
 	if p.crashed {
 		return Recovered{}, &StorageError{Op: "recover", Path: "memory", Err: errCrashed}
 	}
+	p.staged, p.end = nil, p.durable.position // an earlier owner's, never flushed
 	d := &p.durable
 	if d.identity.Server == "" {
 		return Recovered{Empty: true}, nil

@@ -241,6 +241,7 @@ func TestRefusalOfAnOldWindowIsStale(t *testing.T) {
 		s.add(2, fullMessage)
 		window := s.expect("two full messages", "2+1", "3+1")
 		s.reply(window[0], AppendEntriesReply{Refusal: RefusedConflict, ConflictIndex: 3})
+		time.Sleep(minBackoff)
 		probeCall := s.expect("probing again", "2+1")[0]
 		s.reply(window[1], AppendEntriesReply{Refusal: RefusedConflict, ConflictIndex: 3})
 		s.expect("the stale refusal does not probe again")

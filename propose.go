@@ -191,7 +191,7 @@ func (rf *Raft) budgetLocked(size uint64) error {
 	if used := rf.log.bytesBetween(rf.commitIndex, rf.log.lastIndex()); used > 0 && used+size > rf.config.MaxUncommittedBytes {
 		return &OverloadedError{Budget: "uncommitted", Used: used, Limit: rf.config.MaxUncommittedBytes}
 	}
-	if used := rf.log.bytesBetween(rf.lastApplied, rf.commitIndex); used > rf.config.MaxApplyBytes {
+	if used := rf.applyLagLocked(); used > rf.config.MaxApplyBytes {
 		return &OverloadedError{Budget: "apply", Used: used, Limit: rf.config.MaxApplyBytes}
 	}
 	return nil

@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,6 +69,7 @@ type Raft struct {
 
 	// guarded by mu: durability
 	staged        Position      // end of the staged stream
+	recoveredLast uint64        // last index that New found in the store
 	stagedLast    uint64        // highest index among the entries staged last (STAGED)
 	stagedBytes   uint64        // entry bytes staged since the last capture
 	flushingBytes uint64        // entry bytes in the flush under way
@@ -76,6 +78,8 @@ type Raft struct {
 
 	// guarded by mu: proposals appended here and not applied yet
 	waiting []waiterRun
+
+	lines []logLine // guarded by mu: to be logged at the unlock
 
 	held heldState // guarded by mu: what the last unlock saw (invariants.go)
 
@@ -122,6 +126,11 @@ func Bootstrap(store Persister, cluster string, id ServerID, c Configuration) (I
 	self, ok := c.Server(id)
 	if !ok {
 		return Identity{}, fmt.Errorf("bootstrap %s: %w: the configuration does not name it", id, ErrConfig)
+	}
+	for _, s := range c.Servers {
+		if s.Incarnation != bootstrapIndex {
+			return Identity{}, fmt.Errorf("bootstrap %s: %w: %s has incarnation %d; the bootstrap entry admits every initial server with 1", id, ErrConfig, s.ID, s.Incarnation)
+		}
 	}
 	if len(cluster) > maxNameLength {
 		return Identity{}, fmt.Errorf("bootstrap %s: %w: the cluster name has %d bytes; the limit is %d", id, ErrConfig, len(cluster), maxNameLength)
@@ -224,7 +233,7 @@ func (rf *Raft) recover(r Recovered) error {
 	if rf.log.lastTerm() > rf.currentTerm {
 		return fmt.Errorf("%w: the last entry has term %d, the current term is %d", ErrMalformed, rf.log.lastTerm(), rf.currentTerm)
 	}
-	rf.stagedLast = rf.log.lastIndex()
+	rf.stagedLast, rf.recoveredLast = rf.log.lastIndex(), rf.log.lastIndex()
 	rf.commitIndex = max(bootstrapIndex, min(r.CommitIndex, rf.log.lastIndex()))
 	rf.held = heldState{term: rf.currentTerm, votedFor: rf.votedFor, commitIndex: rf.commitIndex}
 	return nil
@@ -271,10 +280,34 @@ func (rf *Raft) ended() {
 func (rf *Raft) lock() { rf.mu.Lock() }
 
 func (rf *Raft) unlock() {
+	for _, l := range rf.unlockQuietly() {
+		rf.config.Logger.Log(context.Background(), l.level, l.message, l.args...)
+	}
+}
+
+// unlockQuietly returns what is to be logged now that nothing is held: a logger
+// is a callback.
+func (rf *Raft) unlockQuietly() []logLine {
+	defer rf.mu.Unlock()
 	if rf.checked {
 		rf.checkLocked()
 	}
-	rf.mu.Unlock()
+	lines := rf.lines
+	rf.lines = nil
+	return lines
+}
+
+// logLine is a line for the logger, kept until the lock is released.
+type logLine struct {
+	level   slog.Level
+	message string
+	args    []any
+}
+
+// logLocked has a line logged after the unlock. rf.mu must be held.
+func (rf *Raft) logLocked(level slog.Level, message string, args ...any) {
+	args = append([]any{"server", rf.config.ID, "term", rf.currentTerm}, args...)
+	rf.lines = append(rf.lines, logLine{level, "raft: " + message, args})
 }
 
 // stage queues a change for the disk and returns the position at which it is
@@ -331,7 +364,7 @@ func (rf *Raft) becomeFollowerLocked(term uint64, leader ServerID, why string) {
 		rf.reads.fail(gone)
 		rf.inbox.reject(gone)
 		rf.timer.reset()
-		rf.config.Logger.Info("raft: stepped down", "server", rf.config.ID, "term", t.term, "why", why)
+		rf.logLocked(slog.LevelInfo, "stepped down", "led", t.term, "why", why)
 	}
 	rf.setRoleLocked(Follower)
 }

@@ -48,7 +48,7 @@ func begin(t *testing.T, s setup) *script {
 		s.voters(&configuration)
 	}
 	store := &heldStore{MemoryPersister: NewMemoryPersister(nil)}
-	if _, err := Bootstrap(store, "test", "n1", configuration); err != nil {
+	if err := bootstrap(store, configuration); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.log) > 0 && s.term == 0 {
@@ -63,6 +63,19 @@ func begin(t *testing.T, s setup) *script {
 		}
 	}
 	return start(t, store, s.config)
+}
+
+// bootstrap makes the store that of n1, also of a blank one, which Bootstrap
+// refuses.
+func bootstrap(store Persister, c Configuration) error {
+	if self, _ := c.Server("n1"); self.Incarnation > 0 {
+		_, err := Bootstrap(store, "test", "n1", c)
+		return err
+	}
+	return store.Bootstrap(Identity{Cluster: ClusterID("test", c), Server: "n1"}, Stage{
+		HardState: &HardState{Term: bootstrapTerm}, FirstIndex: bootstrapIndex,
+		Batch: NewBatch(AppendEntry(nil, EntryConfiguration, bootstrapTerm, c.Encode()), 1), CommitIndex: bootstrapIndex,
+	})
 }
 
 // start starts n1 on a store that holds something already.

@@ -159,7 +159,9 @@ func (rf *Raft) nextCallLocked(t *tenure, p *progress, now time.Time) (*appendCa
 			if wait := 2*rf.config.Heartbeat - now.Sub(p.inflight[0].built); wait > 0 {
 				return nil, wait
 			}
-			p.reprobe(rf.resumeLocked(p, p.inflight[0]))
+			// Its answer still counts when it comes: the epoch stays.
+			p.nextIndex = max(rf.resumeLocked(p, p.inflight[0]), p.matchIndex+1)
+			p.inflight, p.inflightBytes = nil, 0
 		}
 		return rf.buildAppendLocked(t, p, now, probeBytes), 0
 	}
@@ -290,14 +292,7 @@ func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEn
 	case reply != nil && reply.Refusal == RefusedConflict:
 		rf.ackLocked(call)
 		if current {
-			// A message that came before its predecessor is refused, and by the
-			// time we hear of it may match: its entries are to be sent again.
-			next := p.matchIndex + 1
-			if call.args.PrevLogIndex > p.matchIndex {
-				next = rf.afterConflictLocked(call.args.PrevLogIndex, reply)
-			}
-			p.reprobe(next)
-			p.retryAt = time.Time{}
+			rf.conflictedLocked(p, call.args.PrevLogIndex, reply)
 		}
 	default: // lost, late, busy: send it again, but not at once
 		if reply != nil && reply.Refusal == RefusedBusy {
@@ -309,6 +304,20 @@ func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEn
 		}
 	}
 	p.wake.Notify()
+}
+
+// conflictedLocked goes on where a conflict says. One at or below matchIndex says
+// nothing of where the logs meet: the message came before its predecessor and may
+// match by now, or the follower lost what it had acknowledged. Either way its
+// entries are to be sent again, but not in a hot loop. rf.mu must be held.
+func (rf *Raft) conflictedLocked(p *progress, prev uint64, reply *AppendEntriesReply) {
+	if prev <= p.matchIndex {
+		p.reprobe(p.matchIndex + 1)
+		p.backOff(time.Now(), rf.config.Heartbeat)
+		return
+	}
+	p.reprobe(rf.afterConflictLocked(prev, reply))
+	p.retryAt = time.Time{}
 }
 
 // higherTermLocked steps down if a reply carries a higher term. rf.mu must be held.
@@ -379,8 +388,8 @@ func (rf *Raft) setCommitLocked(index uint64) {
 	}
 }
 
-// appendOwnLocked appends a leader's own batch: staged first, then in the log,
-// under one lock. rf.mu must be held.
+// appendOwnLocked appends a leader's own batch and stages it, under one lock.
+// rf.mu must be held.
 func (rf *Raft) appendOwnLocked(b Batch) {
 	first := rf.log.end()
 	if err := rf.log.append(b); err != nil {

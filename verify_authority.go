@@ -68,6 +68,14 @@ func (g *readGate) take(release bool) *readRound {
 	return r
 }
 
+// idle frees the gate if nobody waits; else somebody must open a round.
+func (g *readGate) idle() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = g.joining != nil
+	return !g.busy
+}
+
 // fail ends the reads that wait and frees the gate.
 func (g *readGate) fail(err error) {
 	g.mu.Lock()
@@ -140,11 +148,7 @@ func (rf *Raft) nextRound() (*tenure, []*appendCall) {
 // any, and returns its heartbeats, to be sent without the lock. rf.mu must be
 // held.
 func (rf *Raft) openRoundLocked(t *tenure) []*appendCall {
-	t.round++
-	if r := rf.reads.take(false); r != nil {
-		r.number, r.index = t.round, max(rf.commitIndex, t.sentinelIndex)
-		t.open = append(t.open, r)
-	}
+	t.openRound(rf.reads.take(false), rf.commitIndex)
 	calls := rf.heartbeatsLocked(t, time.Now())
 	return append(calls, rf.verifyLocked()...) // a single server has its quorum already
 }
@@ -207,9 +211,28 @@ func (rf *Raft) ackLocked(call *appendCall) {
 // rf.mu must be held.
 func (rf *Raft) verifyLocked() []*appendCall {
 	t := rf.tenure
-	if t == nil {
+	if t == nil || !rf.releaseVerifiedLocked(t) || len(t.open) > 0 {
 		return nil
 	}
+	// Nothing is open. Let the next reader open a round, or do it for those who
+	// wait already.
+	r := rf.reads.take(true)
+	if r == nil {
+		return nil
+	}
+	t.openRound(r, rf.commitIndex)
+	calls := rf.heartbeatsLocked(t, time.Now())
+	// A single server is its own quorum. Whoever joined meanwhile is served by a
+	// goroutine, so that the lock is not held for as long as readers come.
+	if rf.releaseVerifiedLocked(t) && !rf.reads.idle() {
+		rf.guard.start("read", rf.openOwnRound)
+	}
+	return calls
+}
+
+// releaseVerifiedLocked ends the reads of the rounds that are verified now; false
+// if no more are than before. rf.mu must be held.
+func (rf *Raft) releaseVerifiedLocked(t *tenure) bool {
 	verified := quorum.Agreed(rf.configuration.Voters, rf.configuration.OldVoters, func(id ServerID) uint64 {
 		if p := t.byID[id]; p != nil {
 			return p.ackRound
@@ -217,25 +240,23 @@ func (rf *Raft) verifyLocked() []*appendCall {
 		return t.round // this server itself
 	})
 	if verified <= t.verified {
-		return nil
+		return false
 	}
 	t.verified = verified
 	for len(t.open) > 0 && t.open[0].number <= verified {
 		t.open[0].end(t.open[0].index, nil)
 		t.open = t.open[1:]
 	}
-	if len(t.open) > 0 {
-		return nil
-	}
-	// Nothing is open. Let the next reader open a round, or do it for those who
-	// wait already.
-	if r := rf.reads.take(true); r != nil {
-		t.round++
-		r.number, r.index = t.round, max(rf.commitIndex, t.sentinelIndex)
+	return true
+}
+
+// openRound opens the next round for r and fixes its index. Raft.mu must be held.
+func (t *tenure) openRound(r *readRound, commitIndex uint64) {
+	t.round++
+	if r != nil {
+		r.number, r.index = t.round, max(commitIndex, t.sentinelIndex)
 		t.open = append(t.open, r)
-		return append(rf.heartbeatsLocked(t, time.Now()), rf.verifyLocked()...)
 	}
-	return nil
 }
 
 // failReads ends the reads of rounds that were never verified. Raft.mu must be

@@ -100,6 +100,13 @@ func (s *Server) handler() raft.Handler {
 	return s.attached
 }
 
+// LargestBatch tells New how many bytes of entries fit one message, beside what
+// else a message holds.
+func (s *Server) LargestBatch() int { return s.limits.FrameBytes - envelopeBytes }
+
+// envelopeBytes is more than the rest of an AppendEntries message needs.
+const envelopeBytes = 4 << 10
+
 // Connect implements raft.Transport. The connections are dialled in the
 // background, again and again, until Close.
 func (s *Server) Connect(id raft.ServerID, address string) raft.Peer {

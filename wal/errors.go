@@ -28,7 +28,7 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("corrupt: %s at offset %d: %s; this server must not go on with what is left of its log, nor start empty under its old identity: "+
-		"bring the whole directory back from where it is intact, or move it away, remove the server from the cluster and let it rejoin as a new one",
+		"bring the whole directory back from where it is intact; until then leave this server down, the others go on while they are a majority",
 		e.Path, e.Offset, e.Detail)
 }
 

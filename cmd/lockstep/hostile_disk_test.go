@@ -101,7 +101,7 @@ func (m *misfortune) refuse(t *testing.T, dir string) {
 func misfortunes(other string) []misfortune {
 	const (
 		segment = "0000000000000001.segment"
-		rejoin  = "bring the whole directory back from where it is intact, or move it away, remove the server from the cluster and let it rejoin as a new one"
+		rejoin  = "bring the whole directory back from where it is intact; until then leave this server down, the others go on while they are a majority"
 	)
 	return []misfortune{
 		{name: "a second process", words: []string{"in use by another process", "stop that server first"},
