@@ -133,3 +133,12 @@ func (rf *Raft) flushOverdue() bool {
 	since := rf.overdueAt.Load()
 	return since != 0 && time.Since(rf.born)-time.Duration(since) > rf.config.ElectionTimeoutMax
 }
+
+// setCommitLocked moves commitIndex up and wakes the apply daemon. rf.mu must be
+// held.
+func (rf *Raft) setCommitLocked(index uint64) {
+	if index > rf.commitIndex && rf.guardCommitLocked(index) {
+		rf.commitIndex = index
+		rf.applyWake.Notify()
+	}
+}

@@ -1,7 +1,6 @@
 package raft
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -16,44 +15,6 @@ import (
 // admission of this one than it knows of. Nothing changes on such a message.
 func (rf *Raft) misdirected(h *Header) bool {
 	return h.To != rf.config.ID || h.ToIncarnation < rf.incarnation || h.From == rf.config.ID
-}
-
-// errStalled ends the wait for a flush that is overdue: whoever asked has given up
-// long ago, and what waits must not pile up behind a disk that hangs.
-var errStalled = errors.New("own disk is stalled: a flush is overdue")
-
-// promise waits until everything up to position is durable and the server still
-// lives; only then may a reply be given.
-func (rf *Raft) promise(position Position) error {
-	return rf.awaitDurable(nil, position)
-}
-
-// awaitDurable returns nil once the stream is durable up to position; errCancelled
-// when cancelled closes first, ErrStopped when the server stops, errStalled when
-// a flush is overdue (the disk watch wakes those who wait).
-func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error {
-	if Position(rf.durable.Load()) >= position && !rf.stopped() {
-		return nil
-	}
-	for {
-		moved := rf.flushed.Join()
-		if rf.stopped() {
-			return ErrStopped
-		}
-		if Position(rf.durable.Load()) >= position {
-			return nil
-		}
-		if rf.flushOverdue() {
-			return errStalled
-		}
-		select {
-		case <-moved:
-		case <-rf.guard.stopping:
-			return ErrStopped
-		case <-cancelled:
-			return errCancelled
-		}
-	}
 }
 
 // HandleRequestVote implements Handler: a vote or a pre-vote is asked for.
@@ -404,15 +365,4 @@ func (rf *Raft) pendingBytesLocked() uint64 {
 func (rf *Raft) applyLagLocked() uint64 {
 	from := max(rf.lastApplied, rf.recoveredLast)
 	return rf.log.bytesBetween(min(from, rf.commitIndex), rf.commitIndex)
-}
-
-// Down implements Handler: the transport tells what it saw of another server.
-func (rf *Raft) Down(id ServerID, reason DownReason) {
-	rf.guard.run("down", func() {
-		rf.lock()
-		defer rf.unlock()
-		if c := rf.contacts[id]; c != nil {
-			c.down, c.downAt = reason, time.Now()
-		}
-	})
 }

@@ -1,6 +1,9 @@
 package raft
 
-import "sync"
+import (
+	"log/slog"
+	"sync"
+)
 
 // Event is something an observer hears of: RoleChanged, LeaderChanged or Fatal.
 type Event interface{ event() }
@@ -85,4 +88,17 @@ func (o *observers) close(cause error) {
 		close(c)
 	}
 	o.channels = nil
+}
+
+// logLine is a line for the logger, kept until the lock is released.
+type logLine struct {
+	level   slog.Level
+	message string
+	args    []any
+}
+
+// logLocked has a line logged after the unlock. rf.mu must be held.
+func (rf *Raft) logLocked(level slog.Level, message string, args ...any) {
+	args = append([]any{"server", rf.config.ID, "term", rf.currentTerm}, args...)
+	rf.lines = append(rf.lines, logLine{level, "raft: " + message, args})
 }

@@ -160,3 +160,41 @@ func (rf *Raft) flushedUpTo(c capture, position Position, took time.Duration) {
 		rf.advanceCommitLocked(t)
 	}
 }
+
+// errStalled ends the wait for a flush that is overdue: whoever asked has given up
+// long ago, and what waits must not pile up behind a disk that hangs.
+var errStalled = errors.New("own disk is stalled: a flush is overdue")
+
+// promise waits until everything up to position is durable and the server still
+// lives; only then may a reply be given.
+func (rf *Raft) promise(position Position) error {
+	return rf.awaitDurable(nil, position)
+}
+
+// awaitDurable returns nil once the stream is durable up to position; errCancelled
+// when cancelled closes first, ErrStopped when the server stops, errStalled when
+// a flush is overdue (the disk watch wakes those who wait).
+func (rf *Raft) awaitDurable(cancelled <-chan struct{}, position Position) error {
+	if Position(rf.durable.Load()) >= position && !rf.stopped() {
+		return nil
+	}
+	for {
+		moved := rf.flushed.Join()
+		if rf.stopped() {
+			return ErrStopped
+		}
+		if Position(rf.durable.Load()) >= position {
+			return nil
+		}
+		if rf.flushOverdue() {
+			return errStalled
+		}
+		select {
+		case <-moved:
+		case <-rf.guard.stopping:
+			return ErrStopped
+		case <-cancelled:
+			return errCancelled
+		}
+	}
+}

@@ -297,19 +297,6 @@ func (rf *Raft) unlockQuietly() []logLine {
 	return lines
 }
 
-// logLine is a line for the logger, kept until the lock is released.
-type logLine struct {
-	level   slog.Level
-	message string
-	args    []any
-}
-
-// logLocked has a line logged after the unlock. rf.mu must be held.
-func (rf *Raft) logLocked(level slog.Level, message string, args ...any) {
-	args = append([]any{"server", rf.config.ID, "term", rf.currentTerm}, args...)
-	rf.lines = append(rf.lines, logLine{level, "raft: " + message, args})
-}
-
 // stage queues a change for the disk and returns the position at which it is
 // durable. rf.mu must be held: the order on disk is the order of decisions.
 func (rf *Raft) stageLocked(s Stage) Position {

@@ -224,3 +224,14 @@ func innermost(err error) string {
 	}
 	return err.Error()
 }
+
+// Down implements Handler: the transport tells what it saw of another server.
+func (rf *Raft) Down(id ServerID, reason DownReason) {
+	rf.guard.run("down", func() {
+		rf.lock()
+		defer rf.unlock()
+		if c := rf.contacts[id]; c != nil {
+			c.down, c.downAt = reason, time.Now()
+		}
+	})
+}

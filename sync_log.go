@@ -379,15 +379,6 @@ func (rf *Raft) advanceCommitLocked(t *tenure) {
 	}
 }
 
-// setCommitLocked moves commitIndex up and wakes the apply daemon. rf.mu must be
-// held.
-func (rf *Raft) setCommitLocked(index uint64) {
-	if index > rf.commitIndex && rf.guardCommitLocked(index) {
-		rf.commitIndex = index
-		rf.applyWake.Notify()
-	}
-}
-
 // appendOwnLocked appends a leader's own batch and stages it, under one lock.
 // rf.mu must be held.
 func (rf *Raft) appendOwnLocked(b Batch) {
