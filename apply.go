@@ -1,7 +1,5 @@
 package raft
 
-import "time"
-
 // applyBatchBytes bounds the entries of one call of Apply, so that what a batch
 // holds up (waiters, a stop) is bounded too.
 const applyBatchBytes = 1 << 20
@@ -95,46 +93,8 @@ func (rf *Raft) awaitApplied(cancelled <-chan struct{}, index uint64) error {
 	return nil
 }
 
-// diskWatch notices a flush that does not come back. It reads one atomic and
-// shares no lock with storage. Heartbeats prove a live process, not a live disk:
-// a leader whose flush is unfinished for an election timeout gives up the
-// leadership, and no server campaigns in that state. A single server has no one
-// to hand to and keeps the role.
-func (rf *Raft) diskWatch() {
-	ticker := time.NewTicker(rf.config.Heartbeat)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-rf.guard.stopping:
-			return
-		}
-		if !rf.flushOverdue() {
-			continue
-		}
-		rf.flushed.Release() // promises that wait end without an answer
-		if rf.leading.Load() && len(rf.peers) > 0 {
-			rf.giveUpStalled()
-		}
-	}
-}
-
-func (rf *Raft) giveUpStalled() {
-	rf.lock()
-	defer rf.unlock()
-	if rf.role == Leader && rf.flushOverdue() {
-		rf.becomeFollowerLocked(rf.currentTerm, "", "own disk is stalled: a flush is overdue")
-	}
-}
-
-// flushOverdue tells whether something staged has waited for its flush longer
-// than an election timeout.
-func (rf *Raft) flushOverdue() bool {
-	since := rf.overdueAt.Load()
-	return since != 0 && time.Since(rf.born)-time.Duration(since) > rf.config.ElectionTimeoutMax
-}
-
-// setCommitLocked moves commitIndex up and wakes the apply daemon. rf.mu must be
+// setCommitLocked moves commitIndex up, never beyond the log (COMMIT_END), and
+// wakes the apply daemon. rf.mu must be
 // held.
 func (rf *Raft) setCommitLocked(index uint64) {
 	if index > rf.commitIndex && rf.guardCommitLocked(index) {

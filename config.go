@@ -15,9 +15,11 @@ type Config struct {
 	Transport    Transport
 	StateMachine StateMachine
 
-	// Heartbeat is the interval of heartbeats; 0 means 100 ms. A follower starts
-	// an election when it has heard no leader for a random time between
-	// ElectionTimeoutMin and ElectionTimeoutMax; 0 means 500 ms and 1 s. "The
+	// Heartbeat is the interval of heartbeats; 0 means 100 ms. A follower starts a
+	// campaign when it has heard no leader for a random time between
+	// ElectionTimeoutMin and ElectionTimeoutMax; 0 means 500 ms, and for the maximum
+	// 1 s or twice the minimum, whichever is more. At least two heartbeats must fit
+	// into the minimum. "The
 	// election timeout" in a bound is the maximum.
 	Heartbeat          time.Duration
 	ElectionTimeoutMin time.Duration
@@ -35,8 +37,9 @@ type Config struct {
 	// Rand is the source of election deadlines; nil means math/rand/v2. It is
 	// called under a lock and must not block.
 	Rand func() uint64
-	// Logger hears of role changes, refusals and the cause of a stop; nil is
-	// slog.Default.
+	// Logger hears who becomes leader and steps down, of a campaign put off by a
+	// slow disk, and the cause of a stop; nil is slog.Default. It is called with no
+	// lock held.
 	Logger *slog.Logger
 	// CheckInvariants checks the invariants of invariants.go at every unlock,
 	// as the build tag raftdebug does for every server.

@@ -28,24 +28,27 @@
 //	sync log           sync_log.go           one for each follower of a leader
 //	authority          verify_authority.go   rounds, reads, check-quorum
 //	apply              apply.go              committed commands to the state machine
-//	disk watch         apply.go              notices a flush that does not return
+//	disk watch         disk_watch.go         notices a flush that does not return
 //
 // # The lock order
 //
-// Locks are taken downwards only, and calls upwards (Apply, observers) hold none:
+// Locks are taken downwards only, and calls upwards (Apply, Logger) hold none; events
+// go to observers by a send that never blocks:
 //
 //	1  the application's own, such as the store's in package kv
 //	2  Raft.mu
 //	3  leaves, never two at once: election timer, inbox, joining reads, stages of
-//	   the Persister, guard, observers, the two of internal/wake
+//	   the Persister, guard, observers, wake.Batch
 //
 // Nothing waits, for network, disk, timer or channel, while it holds Raft.mu.
 //
 // # Outcomes and errors
 //
 // A proposal is committed (nil error), rejected (it had no effect and never will)
-// or unknown (it may take effect later, or never). Every error is, by errors.Is,
-// one of these:
+// or unknown (it may take effect later, or never). Every error of a call that
+// proposes, reads or configures is, by errors.Is, one of these (Stop returns the
+// error of its ctx, New also the Persister's own, a Handler any error: then no
+// answer is given):
 //
 //	ErrNotLeader       rejected   ask the leader that NotLeaderError names
 //	ErrOverloaded      rejected   a byte budget is used up; again after a pause

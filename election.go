@@ -2,7 +2,6 @@ package raft
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -76,9 +75,11 @@ func (t *electionTimer) drawLocked() {
 	t.deadline = time.Now().Add(t.min + time.Duration(t.random()%uint64(t.max-t.min)))
 }
 
-// electionDaemon sleeps until the deadline of the timer passes or its version
-// moves. Whenever it wakes, for whatever reason, it cancels the campaign in
-// flight. If the deadline passed and the version is still the one it slept on, it
+// electionDaemon sleeps until the deadline it knows passes or the timer wakes it:
+// a reset does so only if a campaign may live or the deadline came nearer, else
+// the moved version is found when the old deadline passes. If the version it slept
+// on is current and its deadline has not passed, it sleeps on. Otherwise it
+// cancels the campaign in flight. If the deadline passed and the version is still the one it slept on, it
 // resets the timer and starts a campaign, in one step under Raft.mu: a heartbeat
 // that arrives between the firing and the campaign moves the version and wins.
 // Then it sleeps on the version the reset made, which belongs to the campaign and
@@ -199,8 +200,9 @@ func (rf *Raft) startCampaignLocked() campaignHandle {
 
 // campaign runs one campaign from start to end, begun in the given term.
 //
-// Pre-vote asks at term+1; nothing is persisted and no term moves, here or at
-// the voters. With a quorum, and still in the same term and role, the new term
+// Pre-vote asks at term+1: asking moves no term and persists nothing, at either
+// side; only a refusal that carries a higher term is adopted, and ends the
+// campaign. With a quorum, and still in the same term and role, the new term
 // and the vote for self are staged as one and flushed; only then are votes asked
 // for. With a quorum of them, and still in that term and role, this server leads.
 // Whatever happens in between, the next firing of the timer starts over.
@@ -351,9 +353,7 @@ func (rf *Raft) countBallot(role Role, term uint64, b ballot) (answer uint64, an
 	case b.reply.Granted && (role == PreCandidate || b.reply.Term == term):
 		return 1, true
 	}
-	if b.reply.Term > rf.currentTerm && b.reply.Term <= maxIndex {
-		rf.becomeFollowerLocked(b.reply.Term, "", fmt.Sprintf("%s has term %d", b.voter, b.reply.Term))
-	}
+	rf.higherTermLocked(b.voter, b.reply.Term)
 	return 0, true
 }
 
@@ -377,5 +377,4 @@ func (rf *Raft) becomeLeaderLocked() {
 	for _, p := range t.followers {
 		rf.guard.start("sync log", func() { rf.syncLoop(t, p) })
 	}
-	rf.intakeWake.Notify()
 }

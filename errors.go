@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// Every error of this package is, by errors.Is, exactly one of these. Match on
-// them, never on text; doc.go has the table of what each means for a proposal.
+// The errors of this package, to be matched by errors.Is, never by text. doc.go
+// has the table of what each means for a proposal, and says which calls return
+// others.
 var (
 	ErrNotLeader       = errors.New("not the leader")
 	ErrOverloaded      = errors.New("overloaded")
@@ -54,6 +55,9 @@ type OverloadedError struct {
 }
 
 func (e *OverloadedError) Error() string {
+	if e.Used == 0 {
+		return "overloaded: the command was not appended in time; nothing was written; propose again"
+	}
 	return fmt.Sprintf("overloaded: %d of %d bytes of the %s budget are used; propose again after a pause", e.Used, e.Limit, e.Budget)
 }
 
@@ -75,7 +79,7 @@ func (e *TooLargeError) Is(target error) bool { return target == ErrTooLarge }
 // applied: it may be applied later, or never. errors.Is ErrUnknown; it also
 // wraps the cause, a context's error or that the server stopped.
 type UnknownError struct {
-	Index, Term uint64 // where it was appended; 0 if even that is not known
+	Index, Term uint64 // where it was appended
 	Cause       error
 }
 
@@ -115,8 +119,7 @@ func (e *StorageError) Error() string {
 func (e *StorageError) Is(target error) bool { return target == ErrStorage }
 func (e *StorageError) Unwrap() error        { return e.Err }
 
-// InvariantError names the invariant (design: "Invariants") that a server found
-// broken. The operation was refused and the server stopped. errors.Is
+// InvariantError names the invariant (invariants.go) that a server found broken. The operation was refused and the server stopped. errors.Is
 // ErrInvariant.
 type InvariantError struct {
 	Name   string // COMMIT_END, ONE_LEADER, ...
@@ -124,7 +127,7 @@ type InvariantError struct {
 }
 
 func (e *InvariantError) Error() string {
-	return fmt.Sprintf("invariant %s broken: %s; the server stopped before writing anything: keep its directory and report this", e.Name, e.Detail)
+	return fmt.Sprintf("invariant %s broken: %s; the server stopped: keep its directory and report this", e.Name, e.Detail)
 }
 
 func (e *InvariantError) Is(target error) bool { return target == ErrInvariant }

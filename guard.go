@@ -137,3 +137,13 @@ func (g *guard) wait(ctx context.Context) error {
 	slices.Sort(waiting)
 	return fmt.Errorf("stop still waits for %s: %w", strings.Join(waiting, ", "), ctx.Err())
 }
+
+// stopped tells whether the server is asked to end or failed.
+func (rf *Raft) stopped() bool {
+	select {
+	case <-rf.guard.stopping:
+		return true
+	default:
+		return false
+	}
+}

@@ -325,7 +325,7 @@ func (rf *Raft) takeEntriesLocked(r *received) (agreed uint64, refusal Refusal) 
 	if skip == len(r.terms) {
 		return from - 1, Agreed
 	}
-	if from <= rf.log.lastIndex() {
+	if from <= rf.log.lastIndex() { // what is committed never conflicts (COMMIT_END)
 		if !rf.guardTruncateLocked(from) {
 			return rf.commitIndex, RefusedConflict
 		}
@@ -365,4 +365,29 @@ func (rf *Raft) pendingBytesLocked() uint64 {
 func (rf *Raft) applyLagLocked() uint64 {
 	from := max(rf.lastApplied, rf.recoveredLast)
 	return rf.log.bytesBetween(min(from, rf.commitIndex), rf.commitIndex)
+}
+
+// HandleReadIndex implements Handler: a follower asks for an index.
+func (rf *Raft) HandleReadIndex(args *ReadIndexArgs) (*ReadIndexReply, error) {
+	if rf.misdirected(&args.Header) {
+		return &ReadIndexReply{Refusal: RefusedNotForMe}, nil
+	}
+	var reply *ReadIndexReply
+	rf.guard.run("read index", func() {
+		index, err := rf.joinRound(nil, &rf.reads, rf.openOwnRound)
+		rf.lock()
+		defer rf.unlock()
+		if err != nil {
+			reply = &ReadIndexReply{Refusal: RefusedNotLeader, Leader: rf.leader}
+			return
+		}
+		reply = &ReadIndexReply{Index: index, Leader: rf.leader}
+		if rf.role == Leader {
+			reply.Term, reply.CommitIndex = rf.currentTerm, rf.commitIndex
+		}
+	})
+	if reply == nil {
+		return nil, ErrStopped
+	}
+	return reply, nil
 }

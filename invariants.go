@@ -57,7 +57,8 @@ func (rf *Raft) guardCommitLocked(index uint64) bool {
 	return true
 }
 
-// heldState is what must never fall from one unlock to the next.
+// heldState is what the last unlock saw, for the checks of what may not fall or
+// change.
 type heldState struct {
 	term        uint64
 	votedFor    candidate

@@ -6,23 +6,25 @@ import "time"
 // is data in the configuration and may change; its ID may not.
 type ServerID string
 
-// Refusal says why a server did not do what an RPC asked. Only a conflict
-// moves a nextIndex; only a stale term makes the sender step down.
+// Refusal says why a server did not do what an RPC asked. Only a conflict says
+// where the logs part; any other refusal of entries means to send them again,
+// later. A reply of a higher term makes the sender step down, whatever its
+// Refusal.
 type Refusal uint8
 
 // The numbers travel; never reuse one.
 const (
-	Agreed            Refusal = 0 // not refused
-	RefusedStaleTerm  Refusal = 1 // the receiver's term is higher; the reply carries it
-	RefusedConflict   Refusal = 2 // AppendEntries: no entry of prevLogTerm at prevLogIndex
-	RefusedBusy       Refusal = 3 // AppendEntries: a byte budget is used up; send again later
-	RefusedNotForMe   Refusal = 4 // the message names another server, or a lower incarnation than the receiver knows
-	RefusedLogBehind  Refusal = 5 // RequestVote: the candidate's log is less up to date than the voter's
-	RefusedVoted      Refusal = 6 // RequestVote: the voter voted for another in this term
-	RefusedHasLeader  Refusal = 7 // pre-vote: the voter heard from a leader within the minimum election timeout
-	RefusedBlank      Refusal = 8 // the receiver was never admitted: incarnation 0
-	RefusedNotLeader  Refusal = 9 // ReadIndex: the receiver does not lead, or lost the leadership meanwhile
-	RefusedOverloaded Refusal = 10
+	Agreed            Refusal = 0  // not refused
+	RefusedStaleTerm  Refusal = 1  // the receiver's term is higher; the reply carries it
+	RefusedConflict   Refusal = 2  // AppendEntries: no entry of prevLogTerm at prevLogIndex
+	RefusedBusy       Refusal = 3  // AppendEntries: a byte budget is used up; send again later
+	RefusedNotForMe   Refusal = 4  // the message names another server, or a lower incarnation than the receiver knows
+	RefusedLogBehind  Refusal = 5  // RequestVote: the candidate's log is less up to date than the voter's
+	RefusedVoted      Refusal = 6  // RequestVote: the voter voted for another in this term
+	RefusedHasLeader  Refusal = 7  // pre-vote: the voter heard from a leader within the minimum election timeout
+	RefusedBlank      Refusal = 8  // the receiver was never admitted: incarnation 0
+	RefusedNotLeader  Refusal = 9  // ReadIndex: the receiver does not lead, or lost the leadership meanwhile
+	RefusedOverloaded Refusal = 10 // reserved
 )
 
 // Header is the part all requests share. From and To guard against a stale
@@ -52,15 +54,16 @@ type RequestVoteReply struct {
 	Refusal Refusal // why not, if not Granted
 }
 
-// AppendEntriesArgs carries entries, a commit point or, with Heartbeat set, only
-// the proof of a round (paper Figure 2; thesis §6.4 for rounds).
+// AppendEntriesArgs carries entries, a commit point, or both. With Heartbeat set
+// it has no entries, and the answer proves a round (paper Figure 2; thesis §6.4
+// for rounds).
 type AppendEntriesArgs struct {
 	Header
 	PrevLogIndex uint64
 	PrevLogTerm  uint64
 	LeaderCommit uint64
 	Round        uint64 // the leader's round when the message was built
-	Heartbeat    bool   // proves round and term only: no entries, no durability, no matchIndex
+	Heartbeat    bool   // no entries; the answer proves round and term only: no durability, no matchIndex
 	Batch        Batch  // the entries after PrevLogIndex; empty for none
 	Directory    []byte // reserved for admission: the directory id the configuration names for the receiver
 }

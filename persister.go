@@ -85,8 +85,8 @@ type capture struct {
 }
 
 // intakeDaemon is group commit. Woken when the inbox is no longer empty or
-// something was staged, it drains the inbox, appends and stages all of it as one
-// batch under one lock, lets the sync loops send it, and flushes: the leader's
+// something was staged, it drains the inbox, appends and stages all of it under
+// one lock, in batches of up to 1 MiB, lets the sync loops send it, and flushes: the leader's
 // disk works while the network does. What arrives during a flush is the next
 // batch. After the flush, promises that waited for it are spoken, and a leader
 // counts itself.
@@ -150,11 +150,11 @@ func (rf *Raft) flushedUpTo(c capture, position Position, took time.Duration) {
 		return
 	}
 	// What was staged after the capture may be durable too, but nobody has looked
-	// at what hangs on it: the next round does, and finds nothing left to write.
+	// at what hangs on it: the next pass does, and finds nothing left to write.
 	rf.durable.Store(uint64(c.position))
 	rf.flushingBytes = 0
 	rf.flushTime += (took - rf.flushTime) / 8
-	rf.overdueAt.Store(int64(rf.stagedSince))
+	rf.unflushedSince.Store(int64(rf.stagedSince))
 	if t := rf.tenure; t != nil && t == c.tenure {
 		t.selfMatch = max(t.selfMatch, c.logEnd)
 		rf.advanceCommitLocked(t)

@@ -26,7 +26,7 @@ type Ticket struct {
 type waiter struct {
 	command     []byte
 	state       atomic.Uint32
-	index, term uint64 // guarded by Raft.mu
+	index, term uint64 // set once, under Raft.mu
 	done        chan outcome
 }
 
@@ -90,7 +90,9 @@ func (b *inbox) reject(err error) {
 // has three outcomes. Committed: the result, nil. Rejected, the command will
 // never be applied: ErrNotLeader (with a hint), ErrOverloaded, ErrTooLarge,
 // ErrStopped, ErrRejected. Unknown, it may be applied later or never: ErrUnknown,
-// with index and term. The command is copied; ctx bounds the wait.
+// with index and term. ctx bounds the wait: if it ends while the command still
+// waits to be appended the outcome is rejected, ErrOverloaded, which then also
+// wraps the error of ctx. The command must not be changed before Propose returns.
 func (rf *Raft) Propose(ctx context.Context, command []byte) (Result, error) {
 	if len(command) > rf.config.MaxCommandBytes {
 		return Result{}, fmt.Errorf("propose: %w", &TooLargeError{Size: len(command), Limit: rf.config.MaxCommandBytes})

@@ -33,7 +33,7 @@ func (r Role) String() string {
 // never held across an RPC, a flush, a callback or a blocking channel operation.
 // Below it are leaves, of which nobody holds two: the election timer, the inbox
 // of proposals, the joining reads, the stages of the Persister, the guard and
-// the two kinds of package wake. A method whose name ends in Locked, or whose
+// wake.Batch. A method whose name ends in Locked, or whose
 // comment says so, needs mu.
 type Raft struct {
 	// immutable after New
@@ -92,10 +92,10 @@ type Raft struct {
 	waiters     sync.Pool // of *waiter, not in use
 
 	// written under mu, read anywhere
-	durable   atomic.Uint64 // Position up to which the stream is durable
-	applied   atomic.Uint64 // lastApplied
-	leading   atomic.Bool   // role == Leader
-	overdueAt atomic.Int64  // disk watch: when the oldest unflushed stage was made, ns after born; 0: none
+	durable        atomic.Uint64 // Position up to which the stream is durable
+	applied        atomic.Uint64 // lastApplied
+	leading        atomic.Bool   // role == Leader
+	unflushedSince atomic.Int64  // disk watch: when the oldest unflushed stage was made, ns after born; 0: none
 
 	// wakes one daemon each
 	intakeWake wake.Signal // intake and flush: inbox no longer empty; something staged
@@ -150,8 +150,9 @@ func Bootstrap(store Persister, cluster string, id ServerID, c Configuration) (I
 }
 
 // New recovers a server from its store and starts it. The store must have been
-// bootstrapped (ErrNotBootstrapped) for this ID (ErrConfig). The caller owns
-// store and transport and closes them after Done.
+// bootstrapped (ErrNotBootstrapped) for this ID (ErrConfig); ErrMalformed if what it
+// holds cannot be right, the Persister's own error if it cannot be read. The caller
+// owns store and transport and closes them after Done.
 func New(config Config) (*Raft, error) {
 	if err := config.complete(); err != nil {
 		return nil, err
@@ -239,9 +240,11 @@ func (rf *Raft) recover(r Recovered) error {
 	return nil
 }
 
-// Stop ends the server: it hands over nothing, answers every waiting proposal
-// (unknown) and read, and returns once Done is closed. If ctx ends first the
-// error says what is still running; the stop goes on.
+// Stop ends the server: it hands over nothing, ends every waiting proposal
+// (unknown if it was appended, else ErrStopped) and read (ErrStopped), and returns
+// once Done is closed. If ctx ends first the error wraps its error and says what is
+// still running; the stop goes on. It may be called again, from any goroutine but
+// one that runs Apply.
 func (rf *Raft) Stop(ctx context.Context) error {
 	rf.guard.fail(nil)
 	return rf.guard.wait(ctx)
@@ -254,16 +257,6 @@ func (rf *Raft) Done() <-chan struct{} { return rf.guard.done }
 
 // Err returns why the server stopped by itself; nil if it runs or was stopped.
 func (rf *Raft) Err() error { return rf.guard.err() }
-
-// stopped tells whether the server is asked to end or failed.
-func (rf *Raft) stopped() bool {
-	select {
-	case <-rf.guard.stopping:
-		return true
-	default:
-		return false
-	}
-}
 
 // ended runs once, after everything else has ended and before Done closes.
 func (rf *Raft) ended() {
@@ -297,7 +290,7 @@ func (rf *Raft) unlockQuietly() []logLine {
 	return lines
 }
 
-// stage queues a change for the disk and returns the position at which it is
+// stageLocked queues a change for the disk and returns the position at which it is
 // durable. rf.mu must be held: the order on disk is the order of decisions.
 func (rf *Raft) stageLocked(s Stage) Position {
 	s.CommitIndex = rf.commitIndex
@@ -308,7 +301,7 @@ func (rf *Raft) stageLocked(s Stage) Position {
 	rf.stagedBytes += uint64(len(s.Batch.Body))
 	if rf.stagedSince == 0 {
 		rf.stagedSince = time.Since(rf.born) + 1
-		rf.overdueAt.CompareAndSwap(0, int64(rf.stagedSince))
+		rf.unflushedSince.CompareAndSwap(0, int64(rf.stagedSince))
 	}
 	rf.intakeWake.Notify()
 	return rf.staged
@@ -356,6 +349,15 @@ func (rf *Raft) becomeFollowerLocked(term uint64, leader ServerID, why string) {
 	rf.setRoleLocked(Follower)
 }
 
+// higherTermLocked steps down if a reply carries a higher term. rf.mu must be held.
+func (rf *Raft) higherTermLocked(from ServerID, term uint64) bool {
+	if term <= rf.currentTerm || term > maxIndex {
+		return false
+	}
+	rf.becomeFollowerLocked(term, "", fmt.Sprintf("%s has term %d", from, term))
+	return true
+}
+
 func (rf *Raft) setRoleLocked(role Role) {
 	if rf.role != role {
 		rf.role = role
@@ -379,7 +381,7 @@ func (rf *Raft) notLeaderLocked(reason string) error {
 	return e
 }
 
-// header begins a request of the current term to a server. rf.mu must be held.
+// headerLocked begins a request of the current term to a server. rf.mu must be held.
 func (rf *Raft) headerLocked(to ServerID) Header {
 	s, _ := rf.configuration.Server(to)
 	return Header{

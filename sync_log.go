@@ -1,7 +1,6 @@
 package raft
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,9 +12,8 @@ import (
 // down. A new one is made for each, so nothing of an earlier one can be credited
 // to it. Its fields are guarded by Raft.mu but for those said to be immutable.
 type tenure struct {
-	term          uint64 // immutable
-	sentinelIndex uint64 // immutable; nothing below it is committed by counting (§5.4.2)
-	began         time.Time
+	term          uint64        // immutable
+	sentinelIndex uint64        // immutable; nothing below it is committed by counting (§5.4.2)
 	done          chan struct{} // closed when the tenure ends
 	followers     []*progress   // immutable
 	byID          map[ServerID]*progress
@@ -72,7 +70,7 @@ type appendCall struct {
 func (rf *Raft) newTenureLocked() *tenure {
 	now := time.Now()
 	t := &tenure{
-		term: rf.currentTerm, sentinelIndex: rf.log.end(), began: now,
+		term: rf.currentTerm, sentinelIndex: rf.log.end(),
 		done: make(chan struct{}), byID: map[ServerID]*progress{},
 	}
 	for _, s := range rf.configuration.Servers {
@@ -295,7 +293,7 @@ func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEn
 			rf.conflictedLocked(p, call.args.PrevLogIndex, reply)
 		}
 	default: // lost, late, busy: send it again, but not at once
-		if reply != nil && reply.Refusal == RefusedBusy {
+		if reply != nil && reply.Refusal.follows() {
 			rf.ackLocked(call)
 		}
 		if current {
@@ -318,15 +316,6 @@ func (rf *Raft) conflictedLocked(p *progress, prev uint64, reply *AppendEntriesR
 	}
 	p.reprobe(rf.afterConflictLocked(prev, reply))
 	p.retryAt = time.Time{}
-}
-
-// higherTermLocked steps down if a reply carries a higher term. rf.mu must be held.
-func (rf *Raft) higherTermLocked(from ServerID, term uint64) bool {
-	if term <= rf.currentTerm || term > maxIndex {
-		return false
-	}
-	rf.becomeFollowerLocked(term, "", fmt.Sprintf("%s has term %d", from, term))
-	return true
 }
 
 // matchedLocked records that a follower holds everything up to index durably.
@@ -354,6 +343,10 @@ func (rf *Raft) afterConflictLocked(prev uint64, reply *AppendEntriesReply) uint
 	}
 	return max(1, next, min(reply.CommitIndex+1, prev))
 }
+
+// follows tells whether an answer of our term comes from a server that took us for
+// its leader: it acknowledges the round, whatever became of the entries.
+func (r Refusal) follows() bool { return r == Agreed || r == RefusedConflict || r == RefusedBusy }
 
 // advanceCommitLocked commits what a quorum holds durably, if it is of this term
 // (§5.4.2: the sentinel is the first such entry). rf.mu must be held.

@@ -17,7 +17,7 @@ import (
 //
 // A read joins the next round to open. If none is open the reader opens it and
 // sends its heartbeats at once, from its own goroutine; otherwise it opens when
-// the open one is verified, or with the next tick. Its index is fixed when its
+// the open one is verified, or with the next heartbeat. Its index is fixed when its
 // round opens: the commit point, or this term's sentinel if that is higher, for
 // before the sentinel a new leader does not know what is committed. Once its
 // round is verified a read is linearizable at any lastApplied >= that index.
@@ -92,7 +92,8 @@ func (g *readGate) fail(err error) {
 // ReadIndex returned sees every write that was acknowledged, by any server,
 // before ReadIndex was called. It writes nothing to the log. A follower asks the
 // leader and the read is served here. It fails with ErrNotLeader if no leader is
-// known or the leadership was lost meanwhile, ErrStopped, or the error of ctx
+// known, if the leader did not answer within ElectionTimeoutMax or lost the
+// leadership meanwhile, ErrMalformed if its answer cannot be right, ErrStopped, or the error of ctx
 // wrapped in ErrNoAuthority.
 func (rf *Raft) ReadIndex(ctx context.Context) (uint64, error) {
 	gate, open := &rf.reads, rf.openOwnRound
@@ -186,7 +187,7 @@ func (rf *Raft) sendAll(t *tenure, calls []*appendCall) {
 func (rf *Raft) heartbeatRepliedLocked(call *appendCall, reply *AppendEntriesReply) {
 	p := call.p
 	p.heartbeatsOut--
-	if reply == nil || reply.Refusal > RefusedBusy {
+	if reply == nil || !reply.Refusal.follows() {
 		return
 	}
 	rf.ackLocked(call)
@@ -268,13 +269,14 @@ func (t *tenure) failReads(err error) {
 	t.open = nil
 }
 
-// authorityDaemon keeps one tenure's authority: at each tick it opens a round,
+// authorityDaemon keeps one tenure's authority: at every heartbeat interval it opens a
+// round,
 // and steps down if no quorum has answered for an election timeout.
 func (rf *Raft) authorityDaemon(t *tenure) {
 	ticker := time.NewTicker(rf.config.Heartbeat)
 	defer ticker.Stop()
 	for {
-		rf.sendAll(t, rf.tick(t))
+		rf.sendAll(t, rf.openRoundOrStepDown(t))
 		select {
 		case <-ticker.C:
 		case <-t.done:
@@ -285,8 +287,8 @@ func (rf *Raft) authorityDaemon(t *tenure) {
 	}
 }
 
-// tick opens a round of a tenure, unless it is time to give it up.
-func (rf *Raft) tick(t *tenure) []*appendCall {
+// openRoundOrStepDown opens a round of a tenure, unless it is time to give it up.
+func (rf *Raft) openRoundOrStepDown(t *tenure) []*appendCall {
 	rf.lock()
 	defer rf.unlock()
 	if rf.tenure != t {
@@ -363,8 +365,10 @@ func (rf *Raft) remoteIndex(leader ServerID, reply *ReadIndexReply, err error) (
 	switch {
 	case err != nil:
 		return 0, rf.notLeaderLocked(fmt.Sprintf("%s did not answer: %v", leader, err))
+	case reply.Refusal == RefusedNotLeader:
+		return 0, &NotLeaderError{Leader: reply.Leader, Address: rf.address[reply.Leader], Reason: fmt.Sprintf("%s no longer leads", leader)}
 	case reply.Refusal != Agreed:
-		return 0, rf.notLeaderLocked(fmt.Sprintf("%s no longer leads", leader))
+		return 0, &NotLeaderError{Reason: fmt.Sprintf("%s refuses: %s", leader, refusalReason[reply.Refusal])}
 	case reply.Index > maxIndex || reply.CommitIndex > maxIndex:
 		return 0, fmt.Errorf("%w: %s answered index %d", ErrMalformed, leader, reply.Index)
 	}
@@ -372,29 +376,4 @@ func (rf *Raft) remoteIndex(leader ServerID, reply *ReadIndexReply, err error) (
 		rf.setCommitLocked(min(reply.CommitIndex, rf.agreedIndex))
 	}
 	return reply.Index, nil
-}
-
-// HandleReadIndex implements Handler: a follower asks for an index.
-func (rf *Raft) HandleReadIndex(args *ReadIndexArgs) (*ReadIndexReply, error) {
-	if rf.misdirected(&args.Header) {
-		return &ReadIndexReply{Refusal: RefusedNotForMe}, nil
-	}
-	var reply *ReadIndexReply
-	rf.guard.run("read index", func() {
-		index, err := rf.joinRound(nil, &rf.reads, rf.openOwnRound)
-		rf.lock()
-		defer rf.unlock()
-		if err != nil {
-			reply = &ReadIndexReply{Refusal: RefusedNotLeader, Leader: rf.leader}
-			return
-		}
-		reply = &ReadIndexReply{Index: index, Leader: rf.leader}
-		if rf.role == Leader {
-			reply.Term, reply.CommitIndex = rf.currentTerm, rf.commitIndex
-		}
-	})
-	if reply == nil {
-		return nil, ErrStopped
-	}
-	return reply, nil
 }
