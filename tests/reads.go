@@ -118,6 +118,7 @@ func readBeforeSentinel(c *Cluster) {
 	c.Disconnect(old)
 	leader := c.Leader()
 	c.Note("%s leads and cannot send its sentinel", c.ID(leader))
+	c.Sleep(ElectionTimeout / 100) // its first heartbeat tells the follower whom to ask
 	read := make(chan error, 2)
 	for _, i := range []int{leader, 3 - old - leader} {
 		go func() { read <- c.Read(i, 3*ElectionTimeout) }()
