@@ -86,9 +86,9 @@ type capture struct {
 
 // intakeDaemon is group commit. Woken when the inbox is no longer empty or
 // something was staged, it drains the inbox, appends and stages all of it under
-// one lock, in batches of up to 1 MiB, lets the sync loops send it, and flushes: the leader's
-// disk works while the network does. What arrives during a flush is the next
-// batch. After the flush, promises that waited for it are spoken, and a leader
+// one lock, in batches of up to 1 MiB, lets the sync loops send it, and flushes:
+// the leader's disk works while the network does. What arrives during a flush is
+// the next batch. After the flush, promises that waited for it are spoken, and a leader
 // counts itself.
 func (rf *Raft) intakeDaemon() {
 	for {

@@ -25,6 +25,31 @@ func TestConflictOfAProbeGivenUpCounts(t *testing.T) {
 	})
 }
 
+// Once another probe was agreed to, what becomes of one given up before says
+// nothing: the window that is open now stays.
+func TestLossOfAProbeGivenUpKeepsTheWindow(t *testing.T) {
+	for name, late := range map[string]func(*script, *wireCall){
+		"lost":    func(_ *script, call *wireCall) { call.done(nil, errLost) },
+		"refused": func(s *script, call *wireCall) { s.conflict(call, 0, 3) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s, p := led(t, setup{log: []uint64{2, 2, 2, 2}, commit: 3})
+				first := s.expect("elected", "5+1")[0]
+				time.Sleep(2 * time.Second)
+				s.agree(s.expect("given up for another", "3+3")[0])
+				s.expect("the commit point", "6+0")
+				s.add(1, 20)
+				s.expect("replicating", "6+1")
+				late(s, first)
+				synctest.Wait()
+				s.expect("nothing more")
+				s.wantState(p, "replicate 6<8")
+			})
+		})
+	}
+}
+
 // A conflict at what matched already is answered by a message after a pause, not
 // at once: the follower may have lost it for good.
 func TestConflictAtTheMatchBacksOff(t *testing.T) {

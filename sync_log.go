@@ -143,9 +143,8 @@ const (
 // sleep at most (0: until woken).
 //
 // While probing, one message is out at a time; one that is not answered for two
-// heartbeats is given up for another. While replicating, a message goes
-// at once if none is outstanding. A second one goes only if it is full, or if the
-// oldest outstanding is older than two flushes usually take: small batches gather
+// heartbeats is given up for another. While replicating, a message goes at once if
+// none is outstanding. A second one goes only if it is full, or if the oldest outstanding is older than two flushes usually take: small batches gather
 // behind a fast follower, and a slow link is kept full. With nothing to send, a
 // commit point the follower has not been told goes alone. rf.mu must be held.
 func (rf *Raft) nextCallLocked(t *tenure, p *progress, now time.Time) (*appendCall, time.Duration) {
@@ -213,15 +212,18 @@ func (rf *Raft) buildCarryLocked(t *tenure, p *progress, now time.Time) *appendC
 	return &appendCall{p: p, args: args, epoch: p.epoch, built: now, carry: true}
 }
 
-// forget takes a call out of the window, if it is still in it.
-func (p *progress) forget(call *appendCall) {
+// forget takes a call out of the window; false if it was not in it any more.
+func (p *progress) forget(call *appendCall) bool {
+	if call.carry {
+		p.commitInflight = false
+		return true
+	}
 	if i := slices.Index(p.inflight, call); i >= 0 {
 		p.inflight = slices.Delete(p.inflight, i, i+1)
 		p.inflightBytes -= uint64(len(call.args.Batch.Body))
+		return true
 	}
-	if call.carry {
-		p.commitInflight = false
-	}
+	return false
 }
 
 // reprobe gives the window up and goes on with one message at nextIndex, which
@@ -278,10 +280,11 @@ func (rf *Raft) credit(t *tenure, call *appendCall, reply *AppendEntriesReply, e
 
 // appendRepliedLocked credits the answer to a data message; nil if there is none.
 // A refusal counts only for the window it was sent in, and only a conflict says
-// where to go on. rf.mu must be held.
+// where to go on. Of a probe that was given up a conflict counts while no other was
+// agreed to, its loss never. rf.mu must be held.
 func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEntriesReply) {
 	p := call.p
-	p.forget(call)
+	held := p.forget(call)
 	current := call.epoch == p.epoch
 	switch {
 	case reply != nil && reply.Refusal == Agreed:
@@ -289,14 +292,14 @@ func (rf *Raft) appendRepliedLocked(t *tenure, call *appendCall, reply *AppendEn
 		rf.matchedLocked(t, p, call.args.PrevLogIndex+uint64(call.args.Batch.Count))
 	case reply != nil && reply.Refusal == RefusedConflict:
 		rf.ackLocked(call)
-		if current {
+		if current && (held || p.state == probe) {
 			rf.conflictedLocked(p, call.args.PrevLogIndex, reply)
 		}
 	default: // lost, late, busy: send it again, but not at once
 		if reply != nil && reply.Refusal.follows() {
 			rf.ackLocked(call)
 		}
-		if current {
+		if current && held {
 			p.reprobe(rf.resumeLocked(p, call))
 			p.backOff(time.Now(), rf.config.Heartbeat)
 		}
