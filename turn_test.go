@@ -3,6 +3,7 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -154,8 +155,13 @@ func TestTurnEndsAfterTheLockIsReleased(t *testing.T) {
 		line, _ := turns(1)
 		free := false
 		line[0].onEnd = func() {
-			if free = s.mu.TryLock(); free {
-				s.mu.Unlock()
+			// A daemon may hold it for a moment; the handler would for ever.
+			for range 1_000_000 {
+				if free = s.mu.TryLock(); free {
+					s.mu.Unlock()
+					return
+				}
+				runtime.Gosched()
 			}
 		}
 		if _, err := s.HandleAppendEntries(appendArgs("n2", 5, 1, 1, 0, 5), line[0]); err != nil || !free {
