@@ -25,7 +25,9 @@ type Conditions struct {
 	LoseRequest float64 // probability that a request never arrives
 	LoseReply   float64 // probability that a reply never arrives
 	Duplicate   float64 // probability that a request arrives twice
-	LateReply   float64 // probability that a reply takes Late longer, so that later ones overtake it
+	LateRequest float64 // probability that a request takes Late longer, so that later ones overtake it
+	LateReply   float64 // the same for a reply
+	Replay      float64 // probability that a request arrives once more, Late later, when nobody waits for its answer
 	Late        Range
 	LossSeen    Range // how long after the loss the caller learns of it, as if its connection broke
 	CutSeen     Range // how long a call takes to fail that cannot reach its target

@@ -23,6 +23,7 @@ type Endpoint struct {
 
 	// guarded by n.mu
 	methods map[string]handler
+	once    map[string]bool // methods whose requests never arrive twice
 	watch   func(peer string, up bool)
 	gone    bool
 }
@@ -33,7 +34,7 @@ type handler func(from string, args []byte) (reply []byte, err error)
 // Endpoint puts a new endpoint on the network. It takes the place of an earlier
 // one of that name, which is closed first: the process was started again.
 func (n *Network) Endpoint(name string) *Endpoint {
-	e := &Endpoint{n: n, name: name, methods: map[string]handler{}}
+	e := &Endpoint{n: n, name: name, methods: map[string]handler{}, once: map[string]bool{}}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if old := n.endpoints[name]; old != nil {
@@ -70,6 +71,15 @@ func Handle[A, R any](e *Endpoint, method string, f func(from string, args *A) (
 	e.n.mu.Lock()
 	defer e.n.mu.Unlock()
 	e.methods[method] = h
+}
+
+// HandleOnce is Handle for a method whose requests arrive once at most, whatever
+// the network's conditions, as over one TCP connection.
+func HandleOnce[A, R any](e *Endpoint, method string, f func(from string, args *A) (*R, error)) {
+	Handle(e, method, f)
+	e.n.mu.Lock()
+	defer e.n.mu.Unlock()
+	e.once[method] = true
 }
 
 // Watch has f told, one latency later, when another endpoint closes or appears
@@ -169,7 +179,7 @@ func (e *Endpoint) Call(to, method string, args, reply any, deadline time.Time, 
 	n.count(c.route, Traffic{Requests: 1, RequestBytes: len(body)})
 	m := &Message{Kind: Request, From: e.name, To: to, Method: method, Sent: time.Now(), body: body, call: c}
 	n.send(m)
-	if n.chance(n.conditions.Duplicate) {
+	if n.twice(m, n.conditions.Duplicate) {
 		copied := *m
 		n.send(&copied)
 	}

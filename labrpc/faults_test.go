@@ -318,3 +318,56 @@ func TestSeed(t *testing.T) {
 		t.Error("the seed does not decide what is lost")
 	}
 }
+
+// TestReplay: every request arrives once more, as late as the conditions say, and
+// nobody waits for the second answer.
+func TestReplay(t *testing.T) {
+	c := Reliable()
+	c.Replay, c.Late = 1, Range{time.Minute, time.Minute}
+	bubble(t, c, func(t *testing.T, n *Network) {
+		a, _ := counting(n, "a")
+		_, ran := counting(n, "b")
+		if _, err := ask[number](a, "b", "Add", number{}, time.Second); err != nil || ran() != 1 {
+			t.Fatalf("error %v, handled %d times; one request was answered", err, ran())
+		}
+		time.Sleep(time.Minute + time.Second)
+		if ran() != 2 {
+			t.Fatalf("handled %d times; the request was to arrive again", ran())
+		}
+	})
+}
+
+// TestLateRequest: a late request is overtaken by the next one.
+func TestLateRequest(t *testing.T) {
+	c := Reliable()
+	c.LateRequest, c.Late = 1, Range{time.Second, time.Second}
+	bubble(t, c, func(t *testing.T, n *Network) {
+		a, _ := counting(n, "a")
+		_, ran := counting(n, "b")
+		began := time.Now()
+		if _, err := ask[number](a, "b", "Add", number{}, time.Minute); err != nil || ran() != 1 || time.Since(began) < time.Second {
+			t.Fatalf("error %v, handled %d times, after %v; the request was to take a second", err, ran(), time.Since(began))
+		}
+	})
+}
+
+// TestHandleOnce: conditions that double every request leave some methods alone.
+func TestHandleOnce(t *testing.T) {
+	c := Reliable()
+	c.Duplicate, c.Replay = 1, 1
+	bubble(t, c, func(t *testing.T, n *Network) {
+		a, _ := counting(n, "a")
+		ran := 0
+		HandleOnce(n.Endpoint("b"), "Add", func(string, *number) (*number, error) {
+			ran++
+			return &number{}, nil
+		})
+		if _, err := ask[number](a, "b", "Add", number{}, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if ran != 1 {
+			t.Fatalf("handled %d times", ran)
+		}
+	})
+}

@@ -52,6 +52,7 @@ func (n *Network) hold(m *Message) bool {
 		h.seen++
 		if h.match.Nth == 0 || h.match.Nth == h.seen {
 			h.waiting = append(h.waiting, m)
+			n.tellFate(m, Held)
 			close(h.caught)
 			h.caught = make(chan struct{})
 			return true
@@ -109,12 +110,25 @@ func (h *Hold) ReleaseOne() bool {
 	return true
 }
 
+// ReleaseThis sends one held message on its way; false if the hold does not have
+// it. The hold goes on.
+func (h *Hold) ReleaseThis(m *Message) bool {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	i := slices.Index(h.waiting, m)
+	if i >= 0 {
+		h.waiting = slices.Delete(h.waiting, i, i+1)
+		h.n.carry(m)
+	}
+	return i >= 0
+}
+
 // Drop ends the hold and loses all it has.
 func (h *Hold) Drop() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
 	for _, m := range h.end() {
-		h.n.fail(m, h.n.conditions.LossSeen, ErrLost)
+		h.n.lose(m, h.n.conditions.LossSeen, ErrLost)
 	}
 }
 

@@ -28,6 +28,7 @@ type Message struct {
 	From, To string
 	Method   string
 	Sent     time.Time
+	Request  *Message // of a reply: what it answers
 
 	body []byte
 	call *call
@@ -46,12 +47,19 @@ func (n *Network) send(m *Message) {
 	}
 	switch {
 	case !n.arrives(m.From, m.To) || m.Kind == Request && n.endpoints[m.To] == nil:
-		n.fail(m, c.CutSeen, ErrUnreachable)
+		n.lose(m, c.CutSeen, ErrUnreachable)
 	case n.chance(loss):
-		n.fail(m, c.LossSeen, ErrLost)
+		n.lose(m, c.LossSeen, ErrLost)
 	case !n.hold(m):
 		n.carry(m)
 	}
+}
+
+// twice tells whether a message is one that arrives again, with probability p.
+// n.mu must be held.
+func (n *Network) twice(m *Message, p float64) bool {
+	e := n.endpoints[m.To]
+	return m.Kind == Request && e != nil && !e.once[m.Method] && n.chance(p)
 }
 
 // fail ends the call of a message that will not arrive. n.mu must be held.
@@ -63,11 +71,20 @@ func (n *Network) fail(m *Message, seen Range, err error) {
 
 // carry delivers a message after its latency. n.mu must be held.
 func (n *Network) carry(m *Message) {
-	d := n.latency()
-	if m.Kind == Reply && n.chance(n.conditions.LateReply) {
-		d += n.conditions.Late.draw(n.random)
+	c, d := &n.conditions, n.delayOf(m)
+	n.tellFate(m, Sent)
+	late := c.LateRequest
+	if m.Kind == Reply {
+		late = c.LateReply
+	}
+	if n.chance(late) {
+		d += c.Late.draw(n.random)
 	}
 	n.after(d, func() { n.deliver(m) })
+	if n.twice(m, c.Replay) {
+		copied := *m
+		n.after(d+c.Late.draw(n.random), func() { n.deliver(&copied) })
+	}
 }
 
 // deliver hands a message over where it arrives, if it still can.
@@ -75,7 +92,7 @@ func (n *Network) deliver(m *Message) {
 	n.mu.Lock()
 	e := n.endpoints[m.To]
 	if e == nil || !n.arrives(m.From, m.To) {
-		n.fail(m, n.conditions.CutSeen, ErrUnreachable)
+		n.lose(m, n.conditions.CutSeen, ErrUnreachable)
 		n.mu.Unlock()
 		return
 	}
@@ -102,7 +119,7 @@ func (n *Network) deliver(m *Message) {
 	default:
 		n.count(m.call.route, Traffic{Replies: 1, ReplyBytes: len(body)})
 		n.send(&Message{
-			Kind: Reply, From: m.To, To: m.From, Method: m.Method, Sent: time.Now(), body: body, call: m.call,
+			Kind: Reply, From: m.To, To: m.From, Method: m.Method, Sent: time.Now(), Request: m, body: body, call: m.call,
 		})
 	}
 }

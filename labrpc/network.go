@@ -26,6 +26,8 @@ type Network struct {
 	holds      []*Hold
 	traffic    map[route]*Traffic
 	closed     bool
+	trace      func(*Message, Fate)         // told of every message; may be nil
+	delay      func(*Message) time.Duration // instead of Conditions.Latency; may be nil
 }
 
 type link struct{ from, to string }
