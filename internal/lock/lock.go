@@ -1,4 +1,4 @@
-//go:build !raftdebug
+//go:build !raftdebug && !raftsim
 
 // Package lock names the mutex of the whole repository. In production it is
 // sync.Mutex itself, at no cost; under the build tag raftdebug it is a mutex
