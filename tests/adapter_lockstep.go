@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"lockstep.example/raft"
 	"lockstep.example/raft/labrpc"
 )
+
+// killPatience is how long a server may take to end.
+const killPatience = 10 * time.Second
 
 // Lockstep plugs this module's own Raft into the harness, with the invariants of
 // every state checked and a disk whose flushes take time.
@@ -22,16 +26,19 @@ func Lockstep(env Env) (Server, error) {
 		return nil, err
 	}
 	s := &lockstepServer{env: env}
-	s.rf, err = raft.New(raft.Config{
-		ID: raft.ServerID(env.ID), Store: store, StateMachine: s, Rand: env.Rand, CheckInvariants: true,
-		Transport: &labTransport{env: env, lost: map[string]bool{}},
-		Logger:    slog.New(slog.NewTextHandler(notes{env}, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
-	})
-	if err != nil {
-		return nil, err
+	return s, s.start(raft.Config{Store: store, StateMachine: s})
+}
+
+// start fills in what every server in this harness has, and starts the Raft.
+func (s *lockstepServer) start(config raft.Config) (err error) {
+	config.ID, config.Rand, config.CheckInvariants = raft.ServerID(s.env.ID), s.env.Rand, true
+	config.Transport = &labTransport{env: s.env, lost: map[string]bool{}}
+	config.Logger = slog.New(slog.NewTextHandler(notes{s.env}, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+	if s.rf, err = raft.New(config); err != nil {
+		return err
 	}
 	s.watched.Go(s.watch)
-	return s, nil
+	return nil
 }
 
 // lockstepStore returns the store of an earlier life, or one freshly bootstrapped
@@ -40,17 +47,23 @@ func lockstepStore(env Env) (*raft.MemoryPersister, error) {
 	if store, ok := env.Disk.Contents.(*raft.MemoryPersister); ok {
 		return store, nil
 	}
-	addresses := map[raft.ServerID]string{}
-	for _, peer := range env.Peers {
-		addresses[raft.ServerID(peer)] = peer
-	}
 	store := raft.NewMemoryPersister(env.FlushTime)
-	_, err := raft.Bootstrap(store, "tests", raft.ServerID(env.ID), raft.NewConfiguration(addresses))
 	env.Disk.Contents = store
 	env.Disk.AfterCrash = func(contents any, keep func(staged int) int) any {
 		return contents.(*raft.MemoryPersister).Crash(keep)
 	}
-	return store, err
+	return store, Bootstrap(env, store)
+}
+
+// Bootstrap makes an empty store that of a server of the cluster, all of whose
+// servers are voters.
+func Bootstrap(env Env, store raft.Persister) error {
+	addresses := map[raft.ServerID]string{}
+	for _, peer := range env.Peers {
+		addresses[raft.ServerID(peer)] = peer
+	}
+	_, err := raft.Bootstrap(store, "tests", raft.ServerID(env.ID), raft.NewConfiguration(addresses))
+	return err
 }
 
 type lockstepServer struct {
@@ -86,7 +99,7 @@ func (s *lockstepServer) State() (term uint64, leads bool) {
 }
 
 func (s *lockstepServer) Kill() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), killPatience)
 	defer cancel()
 	if err := s.rf.Stop(ctx); err != nil {
 		return err
@@ -122,8 +135,22 @@ type notes struct{ env Env }
 var _ io.Writer = notes{}
 
 func (n notes) Write(line []byte) (int, error) {
-	n.env.Trace(Event{Kind: Noted, What: strings.TrimSpace(string(line))})
+	n.env.Trace(Event{Kind: Noted, What: readable(strings.TrimSpace(string(line)))})
 	return len(line), nil
+}
+
+// readable puts the words of a record before its fields.
+func readable(line string) string {
+	rest, ok := strings.CutPrefix(line, "msg=")
+	quoted, err := strconv.QuotedPrefix(rest)
+	if !ok || err != nil {
+		return line
+	}
+	message, err := strconv.Unquote(quoted)
+	if err != nil {
+		return line
+	}
+	return message + rest[len(quoted):]
 }
 
 func withoutTime(_ []string, a slog.Attr) slog.Attr {
@@ -182,7 +209,11 @@ func serve[A, R any](t *labTransport, method string, h raft.Handler, f func(raft
 		if h == nil {
 			return nil, errRefused
 		}
-		return f(h, args)
+		reply, err := f(h, args)
+		if t.env.Replied != nil && err == nil {
+			t.env.Replied(reply)
+		}
+		return reply, err
 	})
 }
 

@@ -66,15 +66,15 @@ type life struct {
 	applied  []Applied // guarded by Cluster.mu; number n at n-1
 }
 
-// NewCluster starts n servers on a reliable network. It must be called in a
-// synctest bubble; everything ends with the test.
-func NewCluster(t T, n int, seed uint64, maker Maker) *Cluster {
+// NewCluster starts n servers on a reliable network, watched by Monitors and by
+// more. It must be called in a synctest bubble; everything ends with the test.
+func NewCluster(t T, n int, seed uint64, maker Maker, more ...Monitor) *Cluster {
 	t.Helper()
 	c := &Cluster{
 		T: t, N: n, maker: maker, seed: seed, began: time.Now(),
 		random:   rand.New(rand.NewPCG(seed, 1)),
 		Net:      labrpc.New(rand.NewPCG(seed, 2), labrpc.Reliable().LongDelays()),
-		monitors: Monitors(), story: newTimeline(),
+		monitors: append(Monitors(), more...), story: newTimeline(),
 		leads: map[string]uint64{}, down: map[string]bool{},
 	}
 	for i := range n {

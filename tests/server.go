@@ -29,6 +29,9 @@ type Env struct {
 	Apply func(Applied)
 	Trace func(Event)
 	Fail  func(error)
+
+	// Replied, if not nil, is shown every reply the server gives to another.
+	Replied func(reply any)
 }
 
 // Applied is one command as a server applied it.
@@ -83,3 +86,20 @@ type Reader interface {
 
 // Explainer is a Server that can say what it is waiting for.
 type Explainer interface{ Why() string }
+
+// Inspector is a Server that shows its inner state, in the words of Figure 2.
+type Inspector interface {
+	Inspect() Inspection
+	// OnRole has f told of every role the server takes from now on, in order, until
+	// it ends.
+	OnRole(f func(role string, term uint64))
+}
+
+// Inspection is what one server holds at one moment.
+type Inspection struct {
+	Role                string // follower, pre-candidate, candidate or leader
+	Term                uint64
+	VotedFor            string // empty: nobody, in this term
+	LastIndex, LastTerm uint64 // of its log
+	Commit, Applied     uint64
+}
