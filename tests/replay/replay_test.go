@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"lockstep.example/raft/tests/internal/wasm"
+)
+
+// TestSameSeedSameTrace: one seed is one run, byte for byte; another schedule is
+// another run.
+func TestSameSeedSameTrace(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles for wasip1")
+	}
+	tests, err := wasm.Build(t.Context(), "lockstep.example/raft/tests/sim", "raftsim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tests.Close()
+	r := &replay{minutes: 0.1, tests: tests}
+	for seed := range uint64(3) {
+		r.seed = seed + 1
+		traces := map[string]bool{}
+		for _, schedule := range []uint64{1, 1, 2} {
+			var output bytes.Buffer
+			trace, err := r.once(t.Context(), schedule, &output)
+			if err != nil || trace == "" {
+				t.Fatalf("seed %d, schedule %d: trace %q, %v\n%s", r.seed, schedule, trace, err, &output)
+			}
+			traces[trace] = true
+		}
+		if len(traces) != 2 {
+			t.Errorf("seed %d has %d traces in two equal schedules and another one; want 2", r.seed, len(traces))
+		}
+	}
+}
+
+// TestFailure: a test that fails is told from one that cannot be run.
+func TestFailure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles for wasip1")
+	}
+	if _, err := wasm.Build(t.Context(), "lockstep.example/raft/nowhere", ""); err == nil || !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("the tests of no package: %v", err)
+	}
+	tests, err := wasm.Build(t.Context(), "lockstep.example/raft/internal/quorum", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tests.Close()
+	var output bytes.Buffer
+	if err := tests.Do(t.Context(), wasm.Run{Args: []string{"-test.nosuchflag"}, Output: &output}); !errors.Is(err, wasm.ErrFailed) {
+		t.Errorf("a flag that does not exist: %v\n%s", err, &output)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := tests.Do(ctx, wasm.Run{Output: &output}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled before: %v", err)
+	}
+}

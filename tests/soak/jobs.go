@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"lockstep.example/raft/tests/internal/wasm"
+	"lockstep.example/raft/tests/sim"
+)
+
+// job is one thing a worker does.
+type job interface {
+	run(ctx context.Context, c *campaign) error
+	count(c *campaign) // adds what it did; c.mu is held
+}
+
+// kind is a kind of job and how many of a hundred jobs are of it.
+type kind struct {
+	name  string
+	share float64
+	make  func(seed uint64) job
+}
+
+const (
+	simulations = "simulations"
+	labs        = "lab passes"
+	reads       = "enumerated reads"
+	replays     = "replayed seeds"
+
+	batch   = 4                // simulations in one process
+	patient = 10 * time.Minute // for one job
+)
+
+// A lab pass takes as long as three or four simulations; five passes to twenty
+// simulations spend about half of the time on each.
+var kinds = []kind{
+	{simulations, 45, func(seed uint64) job { return &simulation{seed: seed} }},
+	{labs, 45, func(seed uint64) job { return &labPass{seed} }},
+	{reads, 8, func(seed uint64) job { return &enumeration{seed: seed} }},
+	{replays, 2, func(seed uint64) job { return &replay{seed} }},
+}
+
+// binary runs a test binary in the directory of its package.
+func (c *campaign) binary(ctx context.Context, pkg string, env []string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patient+time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.binaries[pkg], append([]string{"-test.timeout", patient.String()}, args...)...)
+	cmd.Dir = c.scratch
+	cmd.Env = append(os.Environ(), env...)
+	return cmd.CombinedOutput()
+}
+
+// simulation is a batch of simulations.
+type simulation struct {
+	seed   uint64
+	report *sim.Report
+}
+
+func (j *simulation) run(ctx context.Context, c *campaign) error {
+	file := filepath.Join(c.scratch, fmt.Sprintf("run-%d.jsonl", j.seed))
+	defer os.Remove(file)
+	out, err := c.binary(ctx, "tests/sim", nil, "-test.run", "^TestSimulation$", "-runs", fmt.Sprint(batch), "-report", file)
+	j.report = sim.NewReport()
+	lines, readErr := os.ReadFile(file)
+	for _, line := range bytes.Split(bytes.TrimSpace(lines), []byte("\n")) {
+		result := sim.Result{Report: sim.NewReport()}
+		if e := json.Unmarshal(line, &result); e != nil {
+			readErr = errors.Join(readErr, fmt.Errorf("read a result of the simulation: %w", e))
+			continue
+		}
+		if result.Failed {
+			seed := fmt.Sprint(result.Seed)
+			return &failure{"simulation", seed, "go run ./tests/replay -search 100 -seed " + seed, string(out)}
+		}
+		j.report.Add(result.Report)
+	}
+	if err == nil {
+		err = readErr
+	}
+	if err != nil {
+		return &failure{"simulation", "?", "go test -tags raftsim ./tests/sim", fmt.Sprintf("%s\n%v", out, err)}
+	}
+	return nil
+}
+
+func (j *simulation) count(c *campaign) {
+	c.done[simulations] += j.report.Runs
+	c.total.Add(j.report)
+}
+
+// labPass is every scenario of package tests, once.
+type labPass struct{ seed uint64 }
+
+var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+/\S+)`)
+
+func (j *labPass) run(ctx context.Context, c *campaign) error {
+	seed := fmt.Sprint("LOCKSTEP_SEED=", j.seed)
+	out, err := c.binary(ctx, "tests", []string{seed}, "-test.run", labTests)
+	if err == nil {
+		return nil
+	}
+	name := "."
+	for _, m := range failedTest.FindAllSubmatch(out, -1) {
+		name = string(m[1]) // the innermost comes last
+	}
+	return &failure{"lab pass " + name, fmt.Sprint(j.seed), seed + " go test ./tests -run " + name, string(out)}
+}
+
+// labTests are the tests a pass is made of.
+const labTests = "^Test(Lab|Elections|Proposals|Reads|Storms)$"
+
+func (j *labPass) count(c *campaign) { c.done[labs]++ }
+
+// enumeration is a few thousand schedules of reads around a deposition.
+type enumeration struct{ seed uint64 }
+
+func (j *enumeration) run(ctx context.Context, c *campaign) error {
+	out, err := c.binary(ctx, "tests/microscope", nil)
+	if err == nil {
+		return nil
+	}
+	return &failure{reads, fmt.Sprint(j.seed), "go test -tags raftsim ./tests/microscope", string(out)}
+}
+
+func (j *enumeration) count(c *campaign) { c.done[reads]++ }
+
+// replay runs one short simulation twice under wasip1; both must be one run.
+type replay struct{ seed uint64 }
+
+const replayMinutes = "0.5"
+
+func (j *replay) run(ctx context.Context, c *campaign) error {
+	var outputs [2]bytes.Buffer
+	again := fmt.Sprintf("go run ./tests/replay -minutes %s -seed %d", replayMinutes, j.seed)
+	for i := range outputs {
+		err := c.seeds.Do(ctx, wasm.Run{
+			Args:     []string{"-test.run", "^TestSimulation$", "-test.v", "-seed", fmt.Sprint(j.seed), "-minutes", replayMinutes},
+			Schedule: j.seed, Output: &outputs[i],
+		})
+		if err != nil {
+			return &failure{"simulation under wasip1", fmt.Sprint(j.seed), again, fmt.Sprintf("%s\n%v", &outputs[i], err)}
+		}
+	}
+	if !bytes.Equal(outputs[0].Bytes(), outputs[1].Bytes()) {
+		return &failure{"replay", fmt.Sprint(j.seed), again + " -twice", "two runs of one seed differ"}
+	}
+	return nil
+}
+
+func (j *replay) count(c *campaign) { c.done[replays]++ }
