@@ -94,11 +94,11 @@ func (e *UnknownError) Unwrap() error        { return e.Cause }
 // an entry of another term: it will never be applied. errors.Is ErrRejected.
 type RejectedError struct {
 	Index, Term uint64 // where it was appended
-	Winner      uint64 // the term of the entry that was applied there
+	Winner      uint64 // the term of an entry that was applied there or below
 }
 
 func (e *RejectedError) Error() string {
-	return fmt.Sprintf("rejected: at index %d an entry of term %d was applied in place of the one of term %d; propose it again", e.Index, e.Winner, e.Term)
+	return fmt.Sprintf("rejected: an entry of term %d was applied at or below index %d, so the one of term %d there never will be; propose it again", e.Winner, e.Index, e.Term)
 }
 
 func (e *RejectedError) Is(target error) bool { return target == ErrRejected }

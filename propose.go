@@ -270,9 +270,12 @@ type appliedWaiter struct {
 }
 
 // takeWaitersLocked takes out the waiters of the indexes from..upTo, which have
-// been applied. rf.mu must be held.
+// been applied, and those above whose term is below that of the last: terms never
+// fall in a log (TERMS), so what they wait for can never be committed. rf.mu must
+// be held.
 func (rf *Raft) takeWaitersLocked(from, upTo uint64) (woken []appliedWaiter) {
 	keep := rf.waiting[:0]
+	last := rf.log.term(upTo)
 	for _, run := range rf.waiting {
 		for len(run.waiters) > 0 && run.first <= upTo {
 			if run.first >= from {
@@ -280,6 +283,12 @@ func (rf *Raft) takeWaitersLocked(from, upTo uint64) (woken []appliedWaiter) {
 			}
 			run.first++
 			run.waiters = run.waiters[1:]
+		}
+		if run.term < last {
+			for _, w := range run.waiters {
+				woken = append(woken, appliedWaiter{w, last})
+			}
+			continue
 		}
 		if len(run.waiters) > 0 {
 			keep = append(keep, run)

@@ -150,7 +150,7 @@ func TestBudgetsCountExactly(t *testing.T) {
 	})
 }
 
-func TestInboxBudget(t *testing.T) {
+func TestR13InboxBudget(t *testing.T) {
 	var b inbox
 	put := func(size int) (bool, error) { return b.put(&waiter{command: make([]byte, size-entryHeaderSize)}, 100) }
 	if first, err := put(500); !first || err != nil { // one always fits
@@ -158,7 +158,7 @@ func TestInboxBudget(t *testing.T) {
 	}
 	var full *OverloadedError
 	if _, err := put(20); !errors.As(err, &full) || full.Budget != "inbox" || full.Used != 500 || full.Limit != 100 {
-		t.Fatal(err)
+		t.Fatalf("R13: 20 bytes beside 500, with a limit of 100: %v", err)
 	}
 	if taken := b.take(); len(taken) != 1 {
 		t.Fatal(len(taken))
@@ -169,13 +169,13 @@ func TestInboxBudget(t *testing.T) {
 		}
 	}
 	if _, err := put(13); err == nil {
-		t.Fatal("over the limit")
+		t.Fatal("R13: the inbox takes more than its limit")
 	}
 }
 
 // A caller that gives up while its command is in the inbox is told that it has no
 // effect, and it has none.
-func TestContextEndsWhileQueued(t *testing.T) {
+func TestC1ContextEndsWhileQueued(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, _ := replicating(t, setup{})
 		s.store.hold()
@@ -190,14 +190,14 @@ func TestContextEndsWhileQueued(t *testing.T) {
 		s.store.release()
 		s.settleAll()
 		if got := s.machine.entries(); !kept.over() || kept.err != nil || len(got) != 2 || string(got[1].Data) != "kept" {
-			t.Fatalf("%+v; applied %+v", kept, got)
+			t.Fatalf("C1: one command was refused as withdrawn; %+v; applied %+v", kept, got)
 		}
 	})
 }
 
 // A caller that gives up after its command was appended is told where it is; it
 // may yet be applied.
-func TestContextEndsWhileAppended(t *testing.T) {
+func TestC1ContextEndsWhileAppended(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, _ := replicating(t, setup{})
 		p := s.propose(within(t, time.Minute), "x")
@@ -205,7 +205,7 @@ func TestContextEndsWhileAppended(t *testing.T) {
 		synctest.Wait()
 		var unknown *UnknownError
 		if !p.over() || !errors.As(p.err, &unknown) || unknown.Index != 3 || unknown.Term != 2 || !errors.Is(p.err, context.DeadlineExceeded) {
-			t.Fatalf("%v", p.err)
+			t.Fatalf("C1: a command that is in the log ended with %v", p.err)
 		}
 		next := s.propose(t.Context(), "y")
 		s.settleAll()
@@ -257,7 +257,7 @@ func TestInboxOfAFollowerIsRejected(t *testing.T) {
 
 // Where another term was applied at its index a proposal is rejected for good;
 // also if this server proposed at that index again, in a term of its own.
-func TestProposalSettledByAnotherTerm(t *testing.T) {
+func TestC1ProposalSettledByAnotherTerm(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, _ := replicating(t, setup{})
 		first, second := s.propose(t.Context(), "first"), s.propose(t.Context(), "second") // 3 and 4 of term 2
@@ -271,11 +271,28 @@ func TestProposalSettledByAnotherTerm(t *testing.T) {
 		for i, p := range []*proposal{first, second} {
 			var rejected *RejectedError
 			if !p.over() || !errors.As(p.err, &rejected) || rejected.Index != uint64(3+i) || rejected.Term != 2 || rejected.Winner != uint64(3+i) {
-				t.Errorf("%d: %+v, %v", i, p, p.err)
+				t.Errorf("C1: another term has its index, and proposal %d ended with %+v, %v", i, p, p.err)
 			}
 		}
 		if !third.over() || third.err != nil || third.result.Index != 5 || third.result.Number != 2 {
 			t.Errorf("%+v, %v", third, third.err)
+		}
+	})
+}
+
+// A proposal that another leader removed is rejected as soon as anything of a
+// later term is applied below it: nothing need ever be applied at its index.
+func TestC1ProposalSettledByALaterTermBelow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, _ := replicating(t, setup{})
+		first, second := s.propose(t.Context(), "first"), s.propose(t.Context(), "second") // 3 and 4 of term 2
+		s.handleAppend(appendArgs("n3", 3, 2, 2, 3, 3))                                    // takes 3, removes 4, commits 3
+		s.settleAll()
+		for i, p := range []*proposal{first, second} {
+			var rejected *RejectedError
+			if !p.over() || !errors.As(p.err, &rejected) || rejected.Index != uint64(3+i) || rejected.Term != 2 || rejected.Winner != 3 {
+				t.Errorf("C1: a later term was applied, and proposal %d ended (%v) with %v", i, p.over(), p.err)
+			}
 		}
 	})
 }
