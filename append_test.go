@@ -25,20 +25,20 @@ func TestAppendRules(t *testing.T) {
 		{"append nothing", appendArgs("n2", 5, 6, 4, 0), AppendEntriesReply{}, same, 3},
 		{"append and commit", appendArgs("n2", 5, 6, 4, 7, 5, 5), AppendEntriesReply{}, list(2, 3, 3, 3, 4, 5, 5), 7},
 		{"commit beyond the request", appendArgs("n2", 5, 4, 3, 99), AppendEntriesReply{}, same, 4},
-		{"commit beyond the entries of the request (R3)", appendArgs("n2", 5, 4, 3, 99, 3), AppendEntriesReply{}, same, 5},
+		{"R3 commit beyond the entries of the request", appendArgs("n2", 5, 4, 3, 99, 3), AppendEntriesReply{}, same, 5},
 		{"commit below", appendArgs("n2", 5, 6, 4, 2), AppendEntriesReply{}, same, 3},
-		{"heartbeat commits up to prev only (R3)", heartbeatArgs("n2", 5, 4, 3, 99), AppendEntriesReply{}, same, 4},
-		{"heartbeat at 0 commits nothing (R3)", heartbeatArgs("n2", 5, 0, 0, 99), AppendEntriesReply{}, same, 3},
+		{"R3 heartbeat commits up to prev only", heartbeatArgs("n2", 5, 4, 3, 99), AppendEntriesReply{}, same, 4},
+		{"R3 heartbeat at 0 commits nothing", heartbeatArgs("n2", 5, 0, 0, 99), AppendEntriesReply{}, same, 3},
 		{"entries held already", appendArgs("n2", 5, 3, 3, 0, 3, 3), AppendEntriesReply{}, same, 3},
-		{"a delayed shorter one deletes nothing (R2)", appendArgs("n2", 5, 3, 3, 0, 3), AppendEntriesReply{}, same, 3},
+		{"R2 a delayed shorter one deletes nothing", appendArgs("n2", 5, 3, 3, 0, 3), AppendEntriesReply{}, same, 3},
 		{"some held, some new", appendArgs("n2", 5, 5, 3, 0, 4, 5), AppendEntriesReply{}, list(2, 3, 3, 3, 4, 5), 3},
 		{"conflict removes the suffix", appendArgs("n2", 5, 4, 3, 0, 5), AppendEntriesReply{}, list(2, 3, 3, 5), 3},
 		{"held, then conflict", appendArgs("n2", 5, 3, 3, 0, 3, 5, 5), AppendEntriesReply{}, list(2, 3, 3, 5, 5), 3},
-		{"a conflicting tail is not committed (R3)", appendArgs("n2", 5, 5, 3, 6), AppendEntriesReply{}, same, 5},
+		{"R3 a conflicting tail is not committed", appendArgs("n2", 5, 5, 3, 6), AppendEntriesReply{}, same, 5},
 		{"log too short", appendArgs("n2", 5, 9, 4, 9, 5), AppendEntriesReply{Refusal: RefusedConflict, ConflictIndex: 7}, same, 3},
 		{"just too short", appendArgs("n2", 5, 7, 4, 9), AppendEntriesReply{Refusal: RefusedConflict, ConflictIndex: 7}, same, 3},
 		{"conflict at the end", appendArgs("n2", 5, 6, 5, 9), AppendEntriesReply{Refusal: RefusedConflict, ConflictTerm: 4, ConflictIndex: 6}, same, 3},
-		{"conflict hint stays above commitIndex", appendArgs("n2", 5, 5, 4, 9), AppendEntriesReply{Refusal: RefusedConflict, ConflictTerm: 3, ConflictIndex: 4}, same, 3},
+		{"R8 a hint stays above commitIndex", appendArgs("n2", 5, 5, 4, 9), AppendEntriesReply{Refusal: RefusedConflict, ConflictTerm: 3, ConflictIndex: 4}, same, 3},
 		{"prev below commitIndex agrees", appendArgs("n2", 5, 2, 2, 0), AppendEntriesReply{}, same, 3},
 		{"prev 0 agrees", appendArgs("n2", 5, 0, 0, 0), AppendEntriesReply{}, same, 3},
 		{"committed entries are skipped", appendArgs("n2", 5, 1, 1, 0, 2, 3, 5), AppendEntriesReply{}, list(2, 3, 5), 3},
@@ -178,9 +178,9 @@ func TestAppendGateway(t *testing.T) {
 	}
 }
 
-// An answer to entries waits for the flush, also that of a duplicate, which
+// An answer to entries waits for the flush (R4), also that of a duplicate, which
 // stages nothing; a heartbeat's does not, even one that raises the term.
-func TestAppendWaitsForItsFlushAndHeartbeatsDoNot(t *testing.T) {
+func TestR4AppendWaitsForItsFlushAndHeartbeatsDoNot(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5})
 		s.store.hold()
@@ -194,7 +194,7 @@ func TestAppendWaitsForItsFlushAndHeartbeatsDoNot(t *testing.T) {
 			synctest.Wait()
 		}
 		if got := spoken.all(); len(got) != 0 || !slices.Equal(s.terms(), []uint64{5}) {
-			t.Fatalf("answered %v before the flush; log %v", got, s.terms())
+			t.Fatalf("R4: answered %v before the flush; log %v", got, s.terms())
 		}
 		if reply := s.handleAppend(heartbeatArgs("n2", 5, 2, 5, 2)); reply.Refusal != Agreed {
 			t.Fatalf("heartbeat: %+v", reply)
@@ -215,7 +215,7 @@ func TestAppendWaitsForItsFlushAndHeartbeatsDoNot(t *testing.T) {
 
 // commitIndex and lastApplied may run ahead of the own disk (R4): a quorum holds
 // the entry.
-func TestCommitRunsAheadOfTheDisk(t *testing.T) {
+func TestR4CommitRunsAheadOfTheDisk(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5})
 		s.store.hold()

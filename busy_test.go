@@ -46,7 +46,7 @@ func (s *script) ask(args *AppendEntriesArgs) (reply *AppendEntriesReply) {
 	return reply
 }
 
-func TestBusyBudgetOfUnflushedBytes(t *testing.T) {
+func TestR13BusyBudgetOfUnflushedBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5, config: limited})
 		s.store.hold()
@@ -55,11 +55,11 @@ func TestBusyBudgetOfUnflushedBytes(t *testing.T) {
 		}
 		reply := s.ask(bulk(2, 5, 0, 20))
 		if reply.Refusal != RefusedBusy || reply.LastLogIndex != 2 {
-			t.Fatalf("over the budget: %+v", reply)
+			t.Fatalf("R13: over the budget: %+v", reply)
 		}
 		// The flush above has freed the budget again.
 		if reply := s.ask(bulk(2, 5, 0, 600)); reply.Refusal != Agreed {
-			t.Fatalf("after the flush: %+v", reply)
+			t.Fatalf("R13: after the flush: %+v", reply)
 		}
 		if reply := s.ask(bulk(3, 5, 0, budget-600)); reply.Refusal != Agreed {
 			t.Fatalf("up to the budget: %+v", reply)

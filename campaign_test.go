@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,8 +47,8 @@ func TestCampaignOrder(t *testing.T) {
 	})
 }
 
-// TestOneVoterCountsOnce is E4, for a request that is answered more than once.
-func TestOneVoterCountsOnce(t *testing.T) {
+// E4 (akka-raft#45): a reply that came more than once was counted more than once.
+func TestE4OneVoterCountsOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{servers: 5})
 		s.campaignNow()
@@ -104,31 +105,35 @@ func TestLostVoteRequestIsAskedAgain(t *testing.T) {
 	})
 }
 
-func TestQuorumOfVotes(t *testing.T) {
+// E7: with fewer votes than these, two candidates could win one term.
+func TestE7QuorumOfVotes(t *testing.T) {
 	for servers, need := range map[int]int{1: 0, 2: 1, 3: 1, 4: 2, 5: 2, 6: 3, 7: 3} {
-		bubble(t, func(t *testing.T) {
-			s := begin(t, setup{servers: servers})
-			s.campaignNow()
-			for _, want := range []Role{PreCandidate, Candidate} {
-				calls := s.wire.takeVotes()
-				if len(calls) != servers-1 && servers > 1 {
-					t.Fatalf("%d servers: asked %d", servers, len(calls))
-				}
-				for i := range need {
-					if role := s.Status().Role; role != want {
-						t.Fatalf("%d servers: %v with %d votes", servers, role, i)
+		t.Run(fmt.Sprint(servers), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := begin(t, setup{servers: servers})
+				s.campaignNow()
+				for _, want := range []Role{PreCandidate, Candidate} {
+					calls := s.wire.takeVotes()
+					if len(calls) != servers-1 && servers > 1 {
+						t.Fatalf("%d servers: asked %d", servers, len(calls))
 					}
-					s.answerVote(calls[i], true)
+					for i := range need {
+						if role := s.Status().Role; role != want {
+							t.Fatalf("%d servers: %v with %d votes and its own", servers, role, i)
+						}
+						s.answerVote(calls[i], true)
+					}
 				}
-			}
-			if role := s.Status().Role; role != Leader {
-				t.Errorf("%d servers: %v with %d votes and its own", servers, role, need)
-			}
+				if role := s.Status().Role; role != Leader {
+					t.Errorf("%d servers: %v with %d votes and its own", servers, role, need)
+				}
+			})
 		})
 	}
 }
 
-func TestVotesOfAnotherTermDoNotCount(t *testing.T) {
+// E6 (nebula#2405): a vote of an old term counts for nothing.
+func TestE6VotesOfAnotherTermDoNotCount(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5})
 		s.campaignNow()
@@ -140,7 +145,7 @@ func TestVotesOfAnotherTermDoNotCount(t *testing.T) {
 		}
 		synctest.Wait()
 		if role := s.Status().Role; role != Candidate {
-			t.Fatalf("%v by votes of term 5", role)
+			t.Fatalf("candidate of term 6 became %v by votes of term 5", role)
 		}
 	})
 }

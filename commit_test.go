@@ -7,11 +7,11 @@ import (
 	"testing/synctest"
 )
 
-// TestFigure8 is figure 8 of the paper: S1 leads term 2 and sends an entry to one
+// TestR1Figure8 is figure 8 of the paper: S1 leads term 2 and sends an entry to one
 // follower only, S5 leads term 3 without S1 hearing of it, and S1 leads term 4. The entry
 // of term 2 reaches a majority then, and must not be committed by that (R1): S5
 // could still win and replace it. It is committed by an entry of term 4.
-func TestFigure8(t *testing.T) {
+func TestR1Figure8(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{servers: 5}) // S1 as in (c): index 2 is of term 2, and fills a message
 		args := appendArgs("n2", 2, 1, 1, 0)
@@ -27,11 +27,11 @@ func TestFigure8(t *testing.T) {
 		var matches []uint64
 		s.mutate(func() { matches = []uint64{s.tenure.byID["n2"].matchIndex, s.tenure.byID["n3"].matchIndex} })
 		if got := s.Status(); !slices.Equal(matches, []uint64{2, 2}) || got.CommitIndex != 1 {
-			t.Fatalf("term 2 is on %v and n1; commitIndex is %d", matches, got.CommitIndex)
+			t.Fatalf("R1: term 2 is on %v and n1; commitIndex is %d", matches, got.CommitIndex)
 		}
 		s.agree(call("n2"))
 		if got := s.Status(); got.CommitIndex != 1 {
-			t.Fatalf("two of five hold the sentinel; commitIndex is %d", got.CommitIndex)
+			t.Fatalf("R1: two of five hold the sentinel; commitIndex is %d", got.CommitIndex)
 		}
 		s.agree(call("n3"))
 		if got := s.Status(); got.CommitIndex != 3 || got.LastApplied != 3 {
@@ -42,7 +42,7 @@ func TestFigure8(t *testing.T) {
 
 // A leader counts itself only after its flush (R10), a commit needs a quorum that
 // may well be the others.
-func TestLeaderCountsItselfAfterItsFlush(t *testing.T) {
+func TestR10LeaderCountsItselfAfterItsFlush(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, _ := led(t, setup{servers: 5})
 		s.store.hold()
@@ -54,7 +54,7 @@ func TestLeaderCountsItselfAfterItsFlush(t *testing.T) {
 			}
 		}
 		if got := commit(); got != 2 {
-			t.Fatalf("committed %d: two followers hold 3, the leader's flush is out", got)
+			t.Fatalf("R10: committed %d: two followers hold 3, the leader's flush is out", got)
 		}
 		s.store.release()
 		synctest.Wait()
@@ -76,8 +76,8 @@ func TestLeaderCountsItselfAfterItsFlush(t *testing.T) {
 	})
 }
 
-// What is appended while a flush is under way is not covered by it.
-func TestOwnMatchIsTheEndAtTheCapture(t *testing.T) {
+// What is appended while a flush is under way is not covered by it (R10).
+func TestR10OwnMatchIsTheEndAtTheCapture(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{})
 		tenure := s.elect()
@@ -93,7 +93,7 @@ func TestOwnMatchIsTheEndAtTheCapture(t *testing.T) {
 		var own uint64
 		s.mutate(func() { own = tenure.selfMatch })
 		if own != 3 {
-			t.Fatalf("own match is %d after a flush captured at 3", own)
+			t.Fatalf("R10: own match is %d after a flush captured at 3", own)
 		}
 		s.store.release()
 		synctest.Wait()
@@ -104,9 +104,9 @@ func TestOwnMatchIsTheEndAtTheCapture(t *testing.T) {
 	})
 }
 
-// A flush of one tenure says nothing in the next: here the leader of term 2 loses
+// A flush of one tenure says nothing in the next (R10): here the leader of term 2 loses
 // its entry to term 3 and leads term 4, all while its flush hangs.
-func TestOwnMatchIsOfTheSameTenure(t *testing.T) {
+func TestR10OwnMatchIsOfTheSameTenure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{})
 		first := s.elect()
@@ -120,7 +120,7 @@ func TestOwnMatchIsOfTheSameTenure(t *testing.T) {
 		s.flushedUpTo(c, c.position, 0)
 		s.mutate(func() {
 			if first == second || second.selfMatch != before || s.log.lastIndex() != 3 {
-				t.Errorf("own match went from %d to %d", before, second.selfMatch)
+				t.Errorf("R10: own match went from %d to %d", before, second.selfMatch)
 			}
 		})
 	})
@@ -128,7 +128,7 @@ func TestOwnMatchIsOfTheSameTenure(t *testing.T) {
 
 // After a failed flush the leader commits nothing more and uses no index again
 // (R9).
-func TestLeaderWithAFailedFlushStops(t *testing.T) {
+func TestR9LeaderWithAFailedFlushStops(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, _ := replicating(t, setup{})
 		s.store.fail(errors.New("no"))
@@ -138,7 +138,7 @@ func TestLeaderWithAFailedFlushStops(t *testing.T) {
 			s.agree(call)
 		}
 		if got := s.Status(); got.CommitIndex != 2 {
-			t.Errorf("committed %d after the flush failed", got.CommitIndex)
+			t.Errorf("R9: committed %d after the flush failed", got.CommitIndex)
 		}
 	})
 }

@@ -41,7 +41,8 @@ func TestTimerDrawsFreshDeadlines(t *testing.T) {
 	})
 }
 
-func TestTimerComparesBeforeReset(t *testing.T) {
+// E13: a firing and a heartbeat at one moment.
+func TestE13TimerComparesBeforeReset(t *testing.T) {
 	timer := newTimer(func() uint64 { return 0 })
 	timer.reset()
 	fired, _ := timer.read()
@@ -86,10 +87,11 @@ func TestTimerWakesItsDaemonWhenItMust(t *testing.T) {
 	})
 }
 
-// TestWhatMovesTheTimer is the table of design §4: only a message of the current
-// leader and a granted vote reset the timer (E13). n1 is a follower in term 5
-// that follows n2; its log ends at index 3 of term 5.
-func TestWhatMovesTheTimer(t *testing.T) {
+// E13: a message of an old leader moved the timer of miniraft (#28), a vote given
+// did not move that of akka-raft (#43). Only a message of the current leader and a
+// granted vote reset it. n1 is a follower in term 5 that follows n2; its log ends
+// at index 3 of term 5.
+func TestE13WhatMovesTheTimer(t *testing.T) {
 	prevote := func(args *RequestVoteArgs) *RequestVoteArgs { args.PreVote = true; return args }
 	misdirected := heartbeatArgs("n2", 5, 0, 0, 0)
 	misdirected.To = "n7"
@@ -133,14 +135,14 @@ func TestWhatMovesTheTimer(t *testing.T) {
 					}
 				}
 				if after, _ := s.timer.read(); (after != before) != c.moves {
-					t.Errorf("the timer went from version %d to %d; may it move: %v", before, after, c.moves)
+					t.Errorf("%s: the timer moved: %v, want %v", c.name, !c.moves, c.moves)
 				}
 			})
 		})
 	}
 }
 
-func TestVoteRefusedForAnotherDoesNotMoveTheTimer(t *testing.T) {
+func TestE13VoteRefusedForAnotherDoesNotMoveTheTimer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5, vote: "n2"})
 		before, _ := s.timer.read()
@@ -148,12 +150,12 @@ func TestVoteRefusedForAnotherDoesNotMoveTheTimer(t *testing.T) {
 			t.Fatalf("%+v", reply)
 		}
 		if after, _ := s.timer.read(); after != before {
-			t.Error("moved")
+			t.Error("a vote refused because it was given to another moved the timer")
 		}
 	})
 }
 
-func TestVoteForSelfAndRaisedTermDoNotMoveTheTimer(t *testing.T) {
+func TestE13VoteForSelfAndRaisedTermDoNotMoveTheTimer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5})
 		s.campaignNow()
@@ -171,12 +173,12 @@ func TestVoteForSelfAndRaisedTermDoNotMoveTheTimer(t *testing.T) {
 			t.Fatalf("did not follow a higher term: %+v", got)
 		}
 		if after, _ := s.timer.read(); after != before {
-			t.Error("moved")
+			t.Error("a vote for itself or a raised term moved the timer")
 		}
 	})
 }
 
-func TestLeaderHasNoTimerAndStepDownSetsIt(t *testing.T) {
+func TestE13LeaderHasNoTimerAndStepDownSetsIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{})
 		if _, deadline := s.timer.read(); deadline.IsZero() {

@@ -99,18 +99,6 @@ func TestProbeThenReplicate(t *testing.T) {
 	})
 }
 
-// Replies credit the request they answer, whatever the follower's log holds (R6).
-func TestMatchIsPrevPlusEntries(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s, p := led(t, setup{log: []uint64{2, 2}})
-		call := s.expect("elected", "3+1")[0]
-		s.reply(call, AppendEntriesReply{Refusal: Agreed, LastLogIndex: 99, CommitIndex: 50})
-		s.wantState(p, "replicate 4<5")
-		s.reply(call, AppendEntriesReply{Refusal: Agreed}) // the same once more
-		s.wantState(p, "replicate 4<5")
-	})
-}
-
 func TestConflictProbesBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := led(t, setup{log: []uint64{2, 2, 3, 3, 5}}) // 1 2 2 3 3 5, sentinel 7 of term 6
@@ -125,9 +113,9 @@ func TestConflictProbesBack(t *testing.T) {
 	})
 }
 
-// TestAfterConflict: repair takes one round trip a term. The leader's log has
+// TestR8AfterConflict: repair takes one round trip a term. The leader's log has
 // the terms 1 2 2 2 4 4 4 (bootstrap first), the sentinel of term 5 is at 8.
-func TestAfterConflict(t *testing.T) {
+func TestR8AfterConflict(t *testing.T) {
 	table := []struct {
 		name        string
 		prev        uint64
@@ -155,16 +143,16 @@ func TestAfterConflict(t *testing.T) {
 			reply := &AppendEntriesReply{Refusal: RefusedConflict, ConflictTerm: c.term, ConflictIndex: c.index, CommitIndex: c.commit}
 			s.mutate(func() {
 				if got := s.afterConflictLocked(c.prev, reply); got != c.want {
-					t.Errorf("%s: next is %d, want %d", c.name, got, c.want)
+					t.Errorf("R8: %s: next is %d, want %d", c.name, got, c.want)
 				}
 			})
 		}
 	})
 }
 
-// Repair of any two logs, by the real handler of the follower, takes at most one
+// R8: repair of any two logs, by the real handler of the follower, takes at most one
 // round trip for each term of either log, and ends in equal logs.
-func TestRepairTakesOneRoundTripATerm(t *testing.T) {
+func TestR8RepairTakesOneRoundTripATerm(t *testing.T) {
 	for _, c := range []struct {
 		leader, follower []uint64
 		trips            int
@@ -184,23 +172,23 @@ func TestRepairTakesOneRoundTripATerm(t *testing.T) {
 				for s.state(p)[:5] == "probe" {
 					calls, shape := s.sent()
 					if trips++; len(calls) != 1 || trips > 20 {
-						t.Fatalf("round trip %d: sent %v", trips, shape)
+						t.Fatalf("R8: round trip %d: sent %v", trips, shape)
 					}
 					args := *calls[0].args
 					args.From, args.To = "n2", "n1"
 					s.reply(calls[0], *follower.handleAppend(&args))
 				}
 				if !slices.Equal(follower.terms(), s.terms()) || trips > c.trips {
-					t.Errorf("%d round trips, want %d; %v and %v", trips, c.trips, s.terms(), follower.terms())
+					t.Errorf("R8: %d round trips, want %d; %v and %v", trips, c.trips, s.terms(), follower.terms())
 				}
 			})
 		})
 	}
 }
 
-// TestLateRefusals is R7: every refusal comes again, later, and none moves
+// TestR7LateRefusals is R7: every refusal comes again, later, and none moves
 // nextIndex to or below matchIndex, or says that the log was lost.
-func TestLateRefusals(t *testing.T) {
+func TestR7LateRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := led(t, setup{log: []uint64{2, 2, 3, 3, 5}})
 		var refused []*wireCall
@@ -215,27 +203,29 @@ func TestLateRefusals(t *testing.T) {
 		for _, late := range refused {
 			s.conflict(late, 0, 1)
 			s.conflict(late, 2, 1)
-			s.wantState(p, "replicate 7<8")
+			if got := s.state(p); got != "replicate 7<8" {
+				t.Fatalf("R7: a late refusal made the progress %q, it was \"replicate 7<8\"", got)
+			}
 		}
 	})
 }
 
 // A hint at or below matchIndex, from a follower that forgot or lies, is not
 // followed there (MATCH).
-func TestHintBelowTheMatch(t *testing.T) {
+func TestR7HintBelowTheMatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := replicating(t, setup{log: []uint64{2, 2, 3, 3, 5}})
 		s.add(2, fullMessage)
 		window := s.expect("two full messages", "7+1", "8+1")
 		s.conflict(window[1], 2, 1)
-		s.expect("from the match on", "7+1")
+		s.expect("R7: from the match on", "7+1")
 		s.wantState(p, "probe 7<9")
 	})
 }
 
 // A refusal belongs to the window it was sent in: after a reprobe the rest of the
 // old window is stale.
-func TestRefusalOfAnOldWindowIsStale(t *testing.T) {
+func TestR7RefusalOfAnOldWindowIsStale(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := replicating(t, setup{})
 		s.add(2, fullMessage)
@@ -244,7 +234,7 @@ func TestRefusalOfAnOldWindowIsStale(t *testing.T) {
 		time.Sleep(minBackoff)
 		probeCall := s.expect("probing again", "2+1")[0]
 		s.reply(window[1], AppendEntriesReply{Refusal: RefusedConflict, ConflictIndex: 3})
-		s.expect("the stale refusal does not probe again")
+		s.expect("R7: the stale refusal does not probe again")
 		s.wantState(p, "probe 2<4")
 		s.agree(probeCall)
 		s.expect("agreed", "3+1")
@@ -254,7 +244,7 @@ func TestRefusalOfAnOldWindowIsStale(t *testing.T) {
 
 // Only a conflict moves nextIndex. After a lost message or a busy follower the
 // same is sent again, not at once, and later each time up to a heartbeat.
-func TestBackoff(t *testing.T) {
+func TestR11Backoff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := replicating(t, setup{})
 		s.add(1, 20)
@@ -266,9 +256,9 @@ func TestBackoff(t *testing.T) {
 				s.reply(call, AppendEntriesReply{Refusal: RefusedBusy})
 			}
 			time.Sleep(pause*time.Millisecond - 1)
-			s.expect(fmt.Sprint("backoff ", i))
+			s.expect(fmt.Sprint("R11: in backoff ", i))
 			time.Sleep(time.Nanosecond)
-			call = s.expect(fmt.Sprint("after backoff ", i), "2+1")[0]
+			call = s.expect(fmt.Sprint("R11: after backoff ", i), "2+1")[0]
 			s.wantState(p, "probe 2<4")
 		}
 		call.done(nil, errLost)
@@ -282,7 +272,7 @@ func TestBackoff(t *testing.T) {
 // A probe that is lost, late or refused as busy has learned nothing: the next one
 // begins at the commit point, or where it began if that is lower. A follower that
 // was down when its leader took office must not be sent the whole log.
-func TestLostProbe(t *testing.T) {
+func TestR11LostProbe(t *testing.T) {
 	for name, fail := range map[string]func(*script, *wireCall){
 		"lost":       func(_ *script, call *wireCall) { call.done(nil, errLost) },
 		"busy":       func(s *script, call *wireCall) { s.reply(call, AppendEntriesReply{Refusal: RefusedBusy}) },
@@ -295,7 +285,7 @@ func TestLostProbe(t *testing.T) {
 				fail(s, s.expect("elected", "8+1")[0])
 				s.expect("not at once")
 				time.Sleep(minBackoff)
-				again := s.expect("from the commit point", "6+3")[0]
+				again := s.expect("R11: from the commit point", "6+3")[0]
 				s.conflict(again, 0, 3) // it lacks more
 				fail(s, s.expect("below the commit point", "2+7")[0])
 				time.Sleep(2 * minBackoff)
@@ -308,7 +298,7 @@ func TestLostProbe(t *testing.T) {
 
 // A refusal that is no conflict, and a reply of another term, say nothing of the
 // log.
-func TestOtherRefusalsDoNotMoveNextIndex(t *testing.T) {
+func TestR7OtherRefusalsDoNotMoveNextIndex(t *testing.T) {
 	for _, reply := range []AppendEntriesReply{
 		{Refusal: RefusedNotForMe, ConflictIndex: 1}, {Refusal: RefusedBlank, ConflictIndex: 1}, {Refusal: RefusedBusy, ConflictIndex: 1},
 		{Refusal: Refusal(77), ConflictIndex: 1}, {Refusal: RefusedConflict, ConflictIndex: 1, Term: 2}, {Refusal: Agreed, Term: 2},
@@ -319,7 +309,7 @@ func TestOtherRefusalsDoNotMoveNextIndex(t *testing.T) {
 				s.add(1, 20)
 				s.reply(s.expect("replicating", "4+1")[0], reply)
 				time.Sleep(time.Second)
-				s.expect("again", "4+1")
+				s.expect("R7: the same again", "4+1")
 				s.wantState(p, "probe 4<6")
 			})
 		})
@@ -341,7 +331,7 @@ func TestReplyWithAHigherTermDeposes(t *testing.T) {
 
 // An answer is credited only in the tenure its message was sent in: here n1 leads
 // term 2, then term 4, and the answers of term 2 come in between and after.
-func TestAnswersOfAnEarlierTenure(t *testing.T) {
+func TestR6AnswersOfAnEarlierTenure(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, old := led(t, setup{})
 		late := s.expect("elected", "1+1")[0]
@@ -353,9 +343,11 @@ func TestAnswersOfAnEarlierTenure(t *testing.T) {
 			t.Fatal("the progress object was kept")
 		}
 		s.agree(late)
-		s.wantState(p, "probe 0<7")
+		if got := s.state(p); got != "probe 0<7" {
+			t.Fatalf("R6: an answer of term 2 counts in term 4: the progress is %q", got)
+		}
 		if got := s.Status(); got.CommitIndex != 1 {
-			t.Fatalf("committed %d", got.CommitIndex)
+			t.Fatalf("R6: after its tenure an answer committed index %d", got.CommitIndex)
 		}
 	})
 }

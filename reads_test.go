@@ -103,9 +103,9 @@ func TestReadOpensARoundAtOnce(t *testing.T) {
 	})
 }
 
-// TestReadWaitsForTheSentinel is L1: a new leader does not know what is committed
+// TestL1ReadWaitsForTheSentinel (etcd#7331): a new leader does not know what is committed
 // before its sentinel is. The read may be verified before; it is answered after.
-func TestReadWaitsForTheSentinel(t *testing.T) {
+func TestL1ReadWaitsForTheSentinel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{log: []uint64{2, 2}, commit: 2})
 		s.elect() // sentinel at 4
@@ -127,9 +127,9 @@ func TestReadWaitsForTheSentinel(t *testing.T) {
 	})
 }
 
-// TestOldAcksVerifyNothingNew is L2: answers to messages of earlier rounds, data
+// TestL2OldAcksVerifyNothingNew (etcd#20418): answers to messages of earlier rounds, data
 // or heartbeats, do not verify a later round.
-func TestOldAcksVerifyNothingNew(t *testing.T) {
+func TestL2OldAcksVerifyNothingNew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := ready(t)
 		s.add(1, 20)
@@ -162,8 +162,8 @@ func TestOldAcksVerifyNothingNew(t *testing.T) {
 	})
 }
 
-// Data built in the round counts like its heartbeats.
-func TestDataVerifiesItsRound(t *testing.T) {
+// TestL2DataVerifiesItsRound: data built in the round counts like its heartbeats.
+func TestL2DataVerifiesItsRound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := ready(t)
 		r := s.read(t.Context())
@@ -179,9 +179,9 @@ func TestDataVerifiesItsRound(t *testing.T) {
 	})
 }
 
-// A refusal proves the round as well if it is of our term: who sent it follows
+// TestL2WhichAnswersCountForTheRound: a refusal proves the round as well if it is of our term: who sent it follows
 // no later leader. A lost message, an old term and a stranger prove nothing.
-func TestWhichAnswersCountForTheRound(t *testing.T) {
+func TestL2WhichAnswersCountForTheRound(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		reply  AppendEntriesReply
@@ -212,7 +212,9 @@ func TestWhichAnswersCountForTheRound(t *testing.T) {
 	}
 }
 
-func TestStepDownFailsWaitingReads(t *testing.T) {
+// TestL7StepDownFailsWaitingReads (restate#2950): no read is lost without a word
+// when its server stops to lead.
+func TestL7StepDownFailsWaitingReads(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := ready(t)
 		first := s.read(t.Context())  // in the open round
@@ -235,9 +237,9 @@ func TestStepDownFailsWaitingReads(t *testing.T) {
 	})
 }
 
-// A leader that no quorum answers for an election timeout steps down and fails
-// the reads that wait (E11).
-func TestLeaderWithoutAQuorumStepsDown(t *testing.T) {
+// TestE11LeaderWithoutAQuorumStepsDown (cockroach#27772): a leader that no quorum
+// answers for an election timeout steps down and fails the reads that wait.
+func TestE11LeaderWithoutAQuorumStepsDown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := ready(t)
 		s.read(t.Context())
@@ -257,7 +259,7 @@ func TestLeaderWithoutAQuorumStepsDown(t *testing.T) {
 	})
 }
 
-func TestReadEndsWithItsContext(t *testing.T) {
+func TestL7ReadEndsWithItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := ready(t)
 		r := s.read(within(t, time.Minute))
@@ -266,24 +268,36 @@ func TestReadEndsWithItsContext(t *testing.T) {
 		if !r.over() || !errors.Is(r.err, ErrNoAuthority) || !errors.Is(r.err, context.DeadlineExceeded) {
 			t.Fatalf("%+v", r)
 		}
-		// Verified, but not applied: the same.
+	})
+}
+
+// TestL6ReadWaitsForApply (etcd#3879): a read that is verified waits until the
+// state machine has taken what it must see, or until its context ends.
+func TestL6ReadWaitsForApply(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := ready(t)
 		gate := make(chan struct{})
 		s.machine.before = func([]Entry) { <-gate }
 		s.add(1, 20)
 		s.agree(s.wire.takeAppends("n2", false)[0])
-		r = s.read(within(t, time.Minute))
-		for range 3 { // verifies the open round and the read's own
+		patient, hasty := s.read(t.Context()), s.read(within(t, time.Minute))
+		for range 3 { // verifies the open round and the reads' own
 			for _, beat := range s.beats() {
 				s.agree(beat)
 			}
 		}
-		if r.over() {
-			t.Fatal("answered before Apply returned")
+		if patient.over() || hasty.over() {
+			t.Error("answered before Apply returned")
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if close(gate); !r.over() || !errors.Is(r.err, ErrNoAuthority) {
-			t.Fatalf("%+v", r)
+		if patient.over() || !hasty.over() || !errors.Is(hasty.err, ErrNoAuthority) {
+			t.Errorf("%+v %+v", patient, hasty)
+		}
+		close(gate)
+		synctest.Wait()
+		if !patient.over() || patient.err != nil || patient.index != 3 {
+			t.Errorf("%+v", patient)
 		}
 	})
 }

@@ -78,9 +78,9 @@ func TestFollowerTakesTheCommitPointWithCare(t *testing.T) {
 	}
 }
 
-// Reads that arrive while a request is out use the next one: its answer may be
-// older than they are.
-func TestLateRemoteReadsUseTheNextRequest(t *testing.T) {
+// TestL2LateRemoteReadsUseTheNextRequest: reads that arrive while a request is out
+// use the next one, for its answer may be older than they are.
+func TestL2LateRemoteReadsUseTheNextRequest(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := followsN2(t)
 		s.handleAppend(heartbeatArgs("n2", 5, 3, 5, 3))
@@ -102,7 +102,7 @@ func TestLateRemoteReadsUseTheNextRequest(t *testing.T) {
 	})
 }
 
-func TestRemoteReadsThatFail(t *testing.T) {
+func TestL7RemoteReadsThatFail(t *testing.T) {
 	for name, answer := range map[string]func(*script, *readCall){
 		"lost":        func(_ *script, call *readCall) { call.done(nil, errLost) },
 		"not leading": func(s *script, call *readCall) { s.answerRead(call, ReadIndexReply{Refusal: RefusedNotLeader}) },
@@ -117,7 +117,11 @@ func TestRemoteReadsThatFail(t *testing.T) {
 				if !first.over() || !errors.Is(first.err, ErrNotLeader) || second.over() {
 					t.Fatalf("%+v %+v", first, second)
 				}
-				answer(s, s.wire.takeReads()[0])
+				next := s.wire.takeReads()
+				if len(next) != 1 {
+					t.Fatalf("%d requests for the read that came while one was out", len(next))
+				}
+				answer(s, next[0])
 				synctest.Wait()
 				if !second.over() || !errors.Is(second.err, ErrNotLeader) {
 					t.Fatalf("%+v", second)
@@ -138,11 +142,11 @@ func TestRemoteReadWithAHostileIndex(t *testing.T) {
 	})
 }
 
-func TestReadWithoutALeader(t *testing.T) {
+func TestL7ReadWithoutALeader(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := begin(t, setup{term: 5})
-		if r := s.read(t.Context()); !r.over() || !errors.Is(r.err, ErrNotLeader) {
-			t.Fatalf("%+v", r)
+		if r := s.read(within(t, time.Second)); !r.over() || !errors.Is(r.err, ErrNotLeader) {
+			t.Fatalf("nobody is known to lead, and the read was not refused: over %v", r.over())
 		}
 		s.handleAppend(heartbeatArgs("n2", 5, 0, 0, 0))
 		if s.read(within(t, time.Second)); len(s.wire.takeReads()) != 1 {
@@ -186,10 +190,10 @@ func TestHandleReadIndex(t *testing.T) {
 	})
 }
 
-// TestDelayedCommitOfADeposedLeader is L2 and L3 over whole servers: the answers
-// to a leader's heartbeats are held until it is deposed and the others have
-// committed more; no read on it may succeed then.
-func TestDelayedCommitOfADeposedLeader(t *testing.T) {
+// TestL2CutOffLeaderAnswersNothing, over whole servers: a read waits on a leader
+// that is cut off until the others have another and have committed more. It must
+// fail when the old leader is back.
+func TestL2CutOffLeaderAnswersNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3)
 		old := c.leader()

@@ -122,17 +122,17 @@ func TestSecondMessage(t *testing.T) {
 	})
 }
 
-func TestAnswerLetsTheRestGo(t *testing.T) {
+func TestR11AnswerLetsTheRestGo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, p := replicating(t, setup{})
 		s.store.hold()
 		s.mutate(func() { s.flushTime = time.Second })
 		s.add(1, 20)
-		call := s.expect("nothing was outstanding", "2+1")[0]
+		call := s.expect("R11: appended, nothing outstanding", "2+1")[0]
 		s.add(1, 20)
 		s.expect("waits")
 		s.agree(call)
-		s.expect("answered", "3+1")
+		s.expect("R11: answered", "3+1")
 		s.wantState(p, "replicate 3<5")
 	})
 }
@@ -170,7 +170,7 @@ func TestCommitIsCarriedOnce(t *testing.T) {
 }
 
 // What is carried never exceeds what the follower is known to hold.
-func TestCarriedCommitIsWithinTheMatch(t *testing.T) {
+func TestR3CarriedCommitIsWithinTheMatch(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, _ := led(t, setup{log: []uint64{2, 2}})
 		n3 := s.wire.takeAppends("n3", false)[0]
@@ -179,7 +179,7 @@ func TestCarriedCommitIsWithinTheMatch(t *testing.T) {
 		s.expect("nothing to a follower that has not agreed")
 		for _, beat := range s.wire.takeAppends("n2", true) {
 			if beat.args.PrevLogIndex != 0 || beat.args.LeaderCommit != 0 || beat.args.PrevLogTerm != 0 {
-				t.Fatalf("heartbeat while probing: %+v", beat.args)
+				t.Fatalf("R3: heartbeat while probing: %+v", beat.args)
 			}
 		}
 		s.agree(n2)
