@@ -15,10 +15,12 @@ var Reads = []Scenario{
 	{"SingleServer", 1, singleServerReads},
 	{"EveryServer", 3, everyServerReads},
 	{"Shared", 3, sharedReads},
-	{"IsolatedLeader", 3, isolatedLeaderReads},
-	{"BeforeSentinel", 3, readBeforeSentinel},
-	{"DelayedCommit", 3, delayedCommit},
-	{"OldHeartbeats", 3, oldHeartbeats},
+	{"L4IsolatedLeader", 3, isolatedLeaderReads},
+	{"L1BeforeSentinel", 3, readBeforeSentinel},
+	{"L3DelayedCommit", 3, delayedCommit},
+	{"L2OldHeartbeats", 3, oldHeartbeats},
+	{"L5ReadTraffic", 3, readTraffic},
+	{"L6Replay", 3, readsWhileReplaying},
 }
 
 // mustRead fails the test if a server does not answer within patience. Whether
@@ -81,8 +83,8 @@ func sharedReads(c *Cluster) {
 	}
 }
 
-// isolatedLeaderReads: a leader that is cut off answers no read from that moment
-// and steps down within two election timeouts, whatever the others do meanwhile.
+// isolatedLeaderReads (L4; consul#54): how lately it heard from the others is no
+// proof. A leader that is cut off answers no read from that moment and steps down within two election timeouts, whatever the others do meanwhile.
 func isolatedLeaderReads(c *Cluster) {
 	leader := c.Leader()
 	c.Agree(c.Command(0), 3, false)
@@ -109,7 +111,7 @@ func isolatedLeaderReads(c *Cluster) {
 	c.mustRead(leader, time.Second)
 }
 
-// readBeforeSentinel: a new leader does not know what is committed before an
+// readBeforeSentinel (L1; etcd#7331): a new leader does not know what is committed before an
 // entry of its own term is. Its entries are held back; its reads must wait.
 func readBeforeSentinel(c *Cluster) {
 	old := c.Leader()
@@ -166,7 +168,7 @@ func (c *Cluster) deposed(old int, patience time.Duration) bool {
 	return false
 }
 
-// delayedCommit, after ruaft: the acknowledgements of a write reach the leader
+// delayedCommit (L3), after ruaft: the acknowledgements of a write reach the leader
 // only after it was deposed without knowing. It may then commit and apply that
 // write, but a read must not be answered: its log misses the second write.
 func delayedCommit(c *Cluster) {
@@ -199,7 +201,7 @@ func delayedCommit(c *Cluster) {
 	}
 }
 
-// oldHeartbeats, after etcd#20418: a read is given up and asked again; meanwhile
+// oldHeartbeats (L2), after etcd#20418: a read is given up and asked again; meanwhile
 // the leader is deposed. Answers to the heartbeats of the first try arrive during
 // the second and must not count for it.
 func oldHeartbeats(c *Cluster) {
