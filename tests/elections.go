@@ -5,15 +5,19 @@ import (
 	"time"
 )
 
-// Elections are the scenarios for who leads: sizes, topologies, rejoins.
+// Elections are the scenarios for who leads: sizes, lost links, rejoins. A name
+// that begins with E and a number is that of an old bug of some known Raft.
 var Elections = func() []Scenario {
 	scenarios := []Scenario{
-		{"NoDisruptiveRejoin", 5, noDisruptiveRejoin},
-		{"DisruptiveLiveness", 5, disruptiveLiveness},
-		{"LongAbsence", 3, longAbsence},
-		{"BehindInTerm", 3, behindInTerm},
+		{"E7EvenSplit", 4, evenSplit},
+		{"E8BehindInTerm", 3, behindInTerm},
+		{"E9LongOldLog", 3, longOldLog},
+		{"E11CutOffLeader", 5, cutOffLeader},
+		{"E14LongAbsence", 3, longAbsence},
+		{"E14NoDisruptiveRejoin", 5, noDisruptiveRejoin},
+		{"E15DisruptiveLiveness", 5, disruptiveLiveness},
+		{"E15OneLinkCut", 3, oneLinkCut},
 		{"OneWay", 3, oneWay},
-		{"OneLinkCut", 3, oneLinkCut},
 	}
 	for _, n := range []int{1, 2, 3, 4, 5, 7} {
 		scenarios = append(scenarios, Scenario{fmt.Sprint("Servers", n), n, sizes})
@@ -69,9 +73,10 @@ func (c *Cluster) steady(leader int, term uint64, d time.Duration) {
 	}
 }
 
-// noDisruptiveRejoin, after ruaft: two servers lose the leader and reach one
-// follower each. Their campaigns must not disturb a leader that has a quorum,
-// nor must their return.
+// noDisruptiveRejoin (E14), after ruaft: servers that were cut off came back with
+// high terms and deposed a good leader (logcabin#56, hashicorp/raft#524). Two
+// servers lose the leader and reach one follower each. Their campaigns must not
+// disturb a leader that has a quorum, nor must their return.
 //
 //	leader -- 1 -- 3
 //	   \      |
@@ -96,7 +101,7 @@ func noDisruptiveRejoin(c *Cluster) {
 	}
 }
 
-// disruptiveLiveness, after ruaft: one server is gone and the leader keeps a
+// disruptiveLiveness (E15), after ruaft: one server is gone and the leader keeps a
 // single follower. The three that are linked to one another must elect one of
 // themselves, although one of them still hears the leader; and then it stays.
 //
@@ -119,8 +124,8 @@ func disruptiveLiveness(c *Cluster) {
 	c.steady(leader, term, 10*ElectionTimeout)
 }
 
-// longAbsence: a server that was alone for a minute has not raised its term, and
-// its return changes nothing.
+// longAbsence (E14): a server that was alone for a minute has not raised its term,
+// and its return changes nothing.
 func longAbsence(c *Cluster) {
 	leader := c.Leader()
 	term := c.AgreedTerm()
@@ -139,8 +144,10 @@ func longAbsence(c *Cluster) {
 	}
 }
 
-// behindInTerm: a server slept through some terms; at the moment it returns one
-// of the two others dies. The pair must elect although their terms differ.
+// behindInTerm (E8): a server of etcd (#8243) ignored the messages of one with a
+// lower term, and the two elected nobody. A server slept through some terms; at the
+// moment it returns one of the two others dies. The pair must elect although their
+// terms differ.
 func behindInTerm(c *Cluster) {
 	first := c.Leader()
 	away := first + 1
@@ -186,8 +193,8 @@ func oneWay(c *Cluster) {
 	c.Agree(c.Command(0), 2, true)
 }
 
-// oneLinkCut: a follower that reaches the other one and not the leader must not
-// take the leadership, although its log is as good and its voter would do.
+// oneLinkCut (E15): a follower that reaches the other one and not the leader must
+// not take the leadership, although its log is as good and its voter would do.
 func oneLinkCut(c *Cluster) {
 	leader := c.Leader()
 	c.Agree(c.Command(0), 3, false)
