@@ -153,10 +153,10 @@ func (c *Cluster) MustPropose(i int, command []byte) (number, term uint64) {
 func (c *Cluster) Agree(command []byte, expected int, retry bool) uint64 {
 	c.T.Helper()
 	number, err := c.agree(command, expected, retry)
+	c.stopIfFailed() // by a monitor: then it gave up at once
 	if err != nil {
 		c.fatal("%v", err)
 	}
-	c.stopIfFailed()
 	return number
 }
 

@@ -8,12 +8,19 @@
 // monitors of monitors.go look at everything the servers do; at its end the
 // network heals, every server is started again and all must come to agree.
 //
-//	go test ./tests -run Lab/3B/Backup -v      prints the timeline of the run
+//	go test ./tests -run Lab/3B/Backup -v      prints the timeline of each run
+//	go test ./tests -run 'Lab/3B/Backup$' -v   at the labs' number of servers alone
+//	go run ./tests/grade                       runs the labs and prints points
 //	LOCKSTEP_SEED=17 go test ./tests ...       draws the same faults again
 //
 // The seed decides what the network and the scenario draw. The order in which
 // goroutines run is the scheduler's own, so a seed makes a failure likely to come
-// again, not certain.
+// again, not certain; under wasip1 it is certain:
+//
+//	go run ./tests/replay -lab Lab/3B/Backup -seed 17
+//
+// A Raft of one's own needs an adapter and a test that calls RunLab; package naive
+// is an example and docs/lab.md the page for students and teachers.
 //
 // What the labs call the index of a command is its number here: the sentinels
 // that leaders append have an index and no number.

@@ -3,11 +3,9 @@ package tests
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"lockstep.example/raft/labrpc"
@@ -94,30 +92,6 @@ func (f *fake) Kill() error {
 // Read answers with whatever was applied here.
 func (f *fake) Read(context.Context) error { return nil }
 
-// recorder is a T that can fail without failing the test that uses it.
-type recorder struct {
-	mu       sync.Mutex
-	errors   []string
-	cleanups []func()
-}
-
-func (r *recorder) Helper()             {}
-func (r *recorder) Logf(string, ...any) {}
-func (r *recorder) FailNow()            { runtime.Goexit() }
-func (r *recorder) Cleanup(f func())    { r.cleanups = append(r.cleanups, f) }
-
-func (r *recorder) Errorf(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.errors = append(r.errors, fmt.Sprintf(format, args...))
-}
-
-func (r *recorder) Failed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.errors) > 0
-}
-
 // TestHarness: servers that behave pass, each fault is found.
 func TestHarness(t *testing.T) {
 	behind := func(c *Cluster) {
@@ -142,29 +116,15 @@ func TestHarness(t *testing.T) {
 		{"", behind, "s1 answered a read having applied number 1; 2 was applied"},
 		{"all lead", initialElection, "two leaders in term 1"},
 		{"skips", concurrentStarts, "applies number 3 after number 1"},
-		{"differs", basicAgree, `s1 applies "another"`},
+		{"differs", basicAgree, `"another" (index 2, term 1)`},
 		{"never commits", basicAgree, "0 servers have applied"},
 		{"never commits", rejoin, "no agreement on"},
 		{"follower misses", persist1, "no agreement on"},
 		{"does not end", basicAgree, "kill s0: something still runs"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			r := &recorder{}
-			done := make(chan struct{})
-			go func() { // FailNow ends a goroutine
-				defer close(done)
-				c := NewCluster(r, 3, 1, fakes(test.fault))
-				test.run(c)
-				c.Settle()
-			}()
-			<-done
-			for _, f := range r.cleanups {
-				f()
-			}
-			got := strings.Join(r.errors, "\n")
-			if test.breach == "" && got != "" || !strings.Contains(got, test.breach) {
-				t.Errorf("fault %q: the harness says %q, expected %q", test.fault, got, test.breach)
-			}
-		})
+		got := Try(t, fakes(test.fault), Scenario{"fake", 3, test.run})
+		if test.breach == "" && got != "" || !strings.Contains(got, test.breach) {
+			t.Errorf("fault %q: the harness says %q, expected %q", test.fault, got, test.breach)
+		}
 	}
 }

@@ -3,11 +3,11 @@ package tests
 import "time"
 
 // Lab3A are the labs' scenarios for elections.
-var Lab3A = []Scenario{
+var Lab3A = atEverySize([]Scenario{
 	{"InitialElection", 3, initialElection},
 	{"ReElection", 3, reElection},
 	{"ManyElections", 7, manyElections},
-}
+})
 
 // initialElection: one leader, one term for all, and both stay.
 func initialElection(c *Cluster) {
@@ -39,13 +39,14 @@ func reElection(c *Cluster) {
 		c.fatal("%s led term %d; after the return of %s, %s leads term %d", c.ID(second), term, c.ID(first), c.ID(leader), now)
 	}
 
-	c.Disconnect(second, second+1)
+	c.Disconnect(second)
+	c.Disconnect(c.after(second, c.spare())...)
 	c.Sleep(2 * ElectionTimeout)
 	c.NoLeader()
 
 	c.Connect(second + 1)
 	c.Leader()
-	c.Connect(second)
+	c.Connect(c.all()...)
 	c.Leader()
 }
 
@@ -53,7 +54,10 @@ func reElection(c *Cluster) {
 func manyElections(c *Cluster) {
 	c.Leader()
 	for range 9 {
-		gone := []int{c.Random(7), c.Random(7), c.Random(7)}
+		var gone []int
+		for range c.spare() {
+			gone = append(gone, c.Random(c.N))
+		}
 		c.Disconnect(gone...)
 		c.Leader()
 		c.Connect(gone...)

@@ -9,7 +9,7 @@ import (
 
 // Lab3C are the labs' scenarios for crashes and unreliable networks. A crash is
 // harsher here: what was staged and not flushed may be lost.
-var Lab3C = []Scenario{
+var Lab3C = atEverySize([]Scenario{
 	{"Persist1", 3, persist1},
 	{"Persist2", 5, persist2},
 	{"Persist3", 3, persist3},
@@ -18,70 +18,82 @@ var Lab3C = []Scenario{
 	{"Figure8Unreliable", 5, figure8Unreliable},
 	{"ReliableChurn", 5, func(c *Cluster) { churn(c, true) }},
 	{"UnreliableChurn", 5, func(c *Cluster) { churn(c, false) }},
-}
+})
 
 // persist1: all restart, then a leader, then a leader stays away for a while,
 // then a follower.
 func persist1(c *Cluster) {
-	c.Agree(c.Command(0), 3, true)
+	c.Agree(c.Command(0), c.N, true)
 	c.Crash(c.all()...)
 	for i := range c.N {
 		c.Start(i)
 	}
-	c.Agree(c.Command(0), 3, true)
+	c.Agree(c.Command(0), c.N, true)
 
 	c.Restart(c.Leader())
-	c.Agree(c.Command(0), 3, true)
+	c.Agree(c.Command(0), c.N, true)
 
 	leader := c.Leader()
 	c.Crash(leader)
-	last := c.Agree(c.Command(0), 2, true)
+	last := c.Agree(c.Command(0), c.N-1, true)
 	c.Start(leader)
-	c.AwaitApplied(last, 3, 0)
+	c.AwaitApplied(last, c.N, 0)
 
 	follower := c.Leader() + 1
 	c.Crash(follower)
-	c.Agree(c.Command(0), 2, true)
+	c.Agree(c.Command(0), c.N-1, true)
 	c.Start(follower)
-	c.Agree(c.Command(0), 3, true)
+	c.Agree(c.Command(0), c.N, true)
 }
 
-// persist2: the majority changes by crashes, again and again.
+// persist2: the majority changes by crashes, again and again. Of five servers two
+// miss a command and then make up a quorum with one that has it on its disk alone.
 func persist2(c *Cluster) {
 	for range 5 {
-		c.Agree(c.Command(0), 5, true)
+		c.Agree(c.Command(0), c.N, true)
 		leader := c.Leader()
-		c.Crash(leader+1, leader+2)
-		c.Agree(c.Command(0), 3, true)
+		behind := c.after(leader, c.spare())
+		ahead := c.others(behind...)
+		c.Crash(behind...)
+		c.Agree(c.Command(0), c.quorum(), true)
 
-		c.Crash(leader, leader+3, leader+4)
-		c.Start(leader + 1)
-		c.Start(leader + 2)
+		c.Crash(ahead...)
+		for _, i := range behind {
+			c.Start(i)
+		}
 		c.Sleep(ElectionTimeout)
-		c.Start(leader + 3)
-		c.Agree(c.Command(0), 3, true)
+		first := leader + c.spare() + 1 // the next after those behind: not the old leader
+		c.Start(first)
+		c.Agree(c.Command(0), c.quorum(), true)
 
-		c.Start(leader + 4)
-		c.Start(leader)
+		for _, i := range ahead {
+			if !c.Alive(i) {
+				c.Start(i)
+			}
+		}
 	}
-	c.Agree(c.Command(0), 5, true)
+	c.Agree(c.Command(0), c.N, true)
 }
 
 // persist3: of a partitioned leader's followers one was cut off and one crashes;
-// the leader crashes and comes back.
+// the leader crashes and comes back. Of five servers two are cut off, two crash.
 func persist3(c *Cluster) {
-	c.Agree(c.Command(0), 3, true)
+	c.Agree(c.Command(0), c.N, true)
 	leader := c.Leader()
-	c.Disconnect(leader + 2)
-	c.Agree(c.Command(0), 2, true)
+	near := c.after(leader, c.spare())
+	far := c.after(leader+c.spare(), c.spare())
+	c.Disconnect(far...)
+	c.Agree(c.Command(0), c.quorum(), true)
 
-	c.Crash(leader, leader+1)
-	c.Connect(leader + 2)
+	c.Crash(append(near, leader)...)
+	c.Connect(far...)
 	c.Start(leader)
-	c.Agree(c.Command(0), 2, true)
+	c.Agree(c.Command(0), c.quorum(), true)
 
-	c.Start(leader + 1)
-	c.Agree(c.Command(0), 3, true)
+	for _, i := range near {
+		c.Start(i)
+	}
+	c.Agree(c.Command(0), c.N, true)
 }
 
 // proposeToAll proposes the same command to every server in turn and returns the
@@ -101,7 +113,7 @@ func proposeToAll(c *Cluster) (leader int, number uint64, command []byte) {
 // those of an older term as committed would lose an agreement.
 func figure8(c *Cluster) {
 	c.Agree(c.Command(0), 1, true)
-	up := 5
+	up := c.N
 	for range 1000 {
 		leader, _, _ := proposeToAll(c)
 		if c.Random(1000) < 100 {
@@ -113,7 +125,7 @@ func figure8(c *Cluster) {
 			c.Crash(leader)
 			up--
 		}
-		if i := c.Random(5); up < 3 && !c.Alive(i) {
+		if i := c.Random(c.N); up < c.quorum() && !c.Alive(i) {
 			c.Start(i)
 			up++
 		}
@@ -123,7 +135,7 @@ func figure8(c *Cluster) {
 			c.Start(i)
 		}
 	}
-	c.Agree(c.Command(0), 5, true)
+	c.Agree(c.Command(0), c.N, true)
 }
 
 // unreliableAgree: agreements side by side over a network that loses a fifth of
@@ -146,7 +158,7 @@ func unreliableAgree(c *Cluster) {
 	}
 	c.Net.SetConditions(labrpc.Reliable())
 	agreements.Wait()
-	c.Agree(c.Command(0), 5, true)
+	c.Agree(c.Command(0), c.N, true)
 }
 
 // figure8Unreliable: Figure 8 with cuts instead of crashes, over a network that
@@ -155,7 +167,7 @@ func figure8Unreliable(c *Cluster) {
 	bad := labrpc.Unreliable().LongDelays()
 	c.Net.SetConditions(bad)
 	c.Agree(c.Command(0), 1, true)
-	up := 5
+	up := c.N
 	for round := range 1000 {
 		if round == 200 {
 			c.Net.SetConditions(bad.LongReordering())
@@ -170,13 +182,13 @@ func figure8Unreliable(c *Cluster) {
 			c.Disconnect(leader)
 			up--
 		}
-		if i := c.Random(5); up < 3 && !c.Connected(i) {
+		if i := c.Random(c.N); up < c.quorum() && !c.Connected(i) {
 			c.Connect(i)
 			up++
 		}
 	}
 	c.Connect(c.all()...)
-	c.Agree(c.Command(0), 5, true)
+	c.Agree(c.Command(0), c.N, true)
 }
 
 // churn: clients propose while servers are cut off, restarted and crashed. What a
@@ -200,17 +212,17 @@ func churn(c *Cluster, reliable bool) {
 
 	for range 20 {
 		if c.Random(1000) < 200 {
-			c.Disconnect(c.Random(5))
+			c.Disconnect(c.Random(c.N))
 		}
 		if c.Random(1000) < 500 {
-			i := c.Random(5)
+			i := c.Random(c.N)
 			if !c.Alive(i) {
 				c.Start(i)
 			}
 			c.Connect(i)
 		}
 		if c.Random(1000) < 200 {
-			c.Crash(c.Random(5))
+			c.Crash(c.Random(c.N))
 		}
 		c.Sleep(ElectionTimeout * 7 / 10)
 	}
@@ -225,9 +237,9 @@ func churn(c *Cluster, reliable bool) {
 	}
 	endClients()
 	c.Sleep(ElectionTimeout)
-	last := c.Agree(c.Command(0), 5, true)
+	last := c.Agree(c.Command(0), c.N, true)
 	for number := uint64(1); number <= last; number++ {
-		c.AwaitApplied(number, 5, 0)
+		c.AwaitApplied(number, c.N, 0)
 	}
 }
 

@@ -1,8 +1,10 @@
 package tests
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func applies(server string, number, index, term uint64, command string) Event {
@@ -120,22 +122,61 @@ func TestTimeline(t *testing.T) {
 	for _, e := range good {
 		l.add(e)
 	}
-	story := l.String()
+	l.add(Event{Kind: Noted, What: strings.Repeat("word ", textWidth/5+2)})
+	var story []string
+	for line := range strings.SplitSeq(l.String(), "\n") {
+		story = append(story, strings.Join(strings.Fields(line), " "))
+	}
 	for _, line := range []string{
-		"s0                        starts",
-		"s0  term 2                leads",
-		`s0                        acknowledges number 1, "a"`,
-		`s1  term 3    index 5     applies number 2, "c"`,
-		"s1                        rejects 1 proposals",
+		"0.0000 s0 s1 starts",
+		"0.0000 s0 leader 2 leads",
+		`0.0000 s0 leader 2 3.2-5.3 applies numbers 1 to 2`,
+		`0.0000 s1 3.2 applies number 1, "a"`,
+		`0.0000 s0 leader 2 the client has seen number 1, "a" applied`,
+		"0.0000 s1 3.2-5.3 applies numbers 1 to 2",
+		"0.0000 s1 rejects 1 proposals",
+		"0.0000" + strings.Repeat(" word", textWidth/5),
+		"word word",
 	} {
-		if !strings.Contains(story, line) {
-			t.Errorf("the timeline lacks %q:\n%s", line, story)
+		if !slices.Contains(story, line) {
+			t.Errorf("the timeline lacks %q:\n%s", line, strings.Join(story, "\n"))
 		}
 	}
 	for range 2 * maxLines {
 		l.add(Event{Kind: Noted, What: "again"})
 	}
-	if n := strings.Count(l.String(), "\n"); n != maxLines+1 {
-		t.Errorf("the timeline has %d lines, the limit is %d and one that counts the others", n, maxLines)
+	const head = 3 // two of the legend, and one that counts the others
+	if n := strings.Count(l.String(), "\n"); n != maxLines+head {
+		t.Errorf("the timeline has %d lines, the limit is %d", n, maxLines+head)
+	}
+}
+
+// TestTimelineFolds: lines that say the same become one, unless something of
+// their own server or of the scenario lies between them.
+func TestTimelineFolds(t *testing.T) {
+	note := func(ms time.Duration, server, what string) Event {
+		return Event{At: ms * time.Millisecond, Server: server, Kind: Noted, What: what}
+	}
+	for _, test := range []struct {
+		events []Event
+		lines  []string
+	}{
+		{[]Event{note(0, "s1", "x"), note(1, "s0", "y"), note(2, "s2", "x")}, []string{"s1 s2: x", "s0: y"}},
+		{[]Event{note(0, "s1", "x"), note(1, "s2", "y"), note(2, "s2", "x")}, []string{"s1: x", "s2: y", "s2: x"}},
+		{[]Event{note(0, "s1", "x"), note(1, "", "y"), note(2, "s2", "x")}, []string{"s1: x", ": y", "s2: x"}},
+		{[]Event{note(0, "s1", "x"), note(2, "s1", "x")}, []string{"s1: x", "s1: x"}},
+		{[]Event{note(0, "s1", "x"), note(900, "s2", "x")}, []string{"s1: x", "s2: x"}},
+	} {
+		l := newTimeline()
+		for _, e := range test.events {
+			l.add(e)
+		}
+		var got []string
+		for _, told := range fold(l.lines) {
+			got = append(got, crowd(told.servers)+": "+told.what)
+		}
+		if !slices.Equal(got, test.lines) {
+			t.Errorf("%q, expected %q", got, test.lines)
+		}
 	}
 }

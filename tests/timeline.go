@@ -3,8 +3,8 @@ package tests
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -35,11 +35,13 @@ type Event struct {
 }
 
 // timeline keeps the story of a run for people: the last maxLines lines. What a
-// server applies, acknowledges or rejects in a row becomes one line.
+// server applies, acknowledges or rejects in a row becomes one line. What servers
+// do alike at about the same time becomes one line when it is told: see story.go.
 type timeline struct {
 	lines   []storyLine
 	dropped int
 	rows    map[rowKey]*row
+	leader  leadership // the latest one seen
 }
 
 const (
@@ -47,9 +49,10 @@ const (
 	rowSpan  = 500 * time.Millisecond // a row is no longer than this
 )
 
-type storyLine struct {
-	at   time.Duration
-	text string
+// leadership is who led which term.
+type leadership struct {
+	server string
+	term   uint64
 }
 
 type rowKey struct {
@@ -60,6 +63,7 @@ type rowKey struct {
 type row struct {
 	first, last Event
 	count       int
+	leader      leadership // when it began
 }
 
 func newTimeline() *timeline { return &timeline{rows: map[rowKey]*row{}} }
@@ -69,22 +73,40 @@ func (l *timeline) add(e Event) {
 	case Holds: // entries are seen each time they are sent: too many to read
 	case Applies, Acknowledges, Rejects:
 		key := rowKey{e.Server, e.Kind}
-		if r := l.rows[key]; r != nil && r.first.Term == e.Term && e.At-r.first.At < rowSpan {
+		if r := l.rows[key]; r != nil && e.At-r.first.At < rowSpan {
 			r.last = e
 			r.count++
 			return
 		}
 		l.end(key)
-		l.rows[key] = &row{e, e, 1}
+		l.rows[key] = &row{e, e, 1, l.leader}
 	case Started:
 		l.endAll(e.Server)
-		l.line(e, "starts")
+		if l.leader.server == e.Server {
+			l.leader = leadership{}
+		}
+		l.line(storyLine{at: e.At, server: e.Server, what: "starts"})
 	case Leads:
-		l.line(e, "leads")
+		if e.Term >= l.leader.term {
+			l.leader = leadership{e.Server, e.Term}
+		}
+		l.line(storyLine{at: e.At, server: e.Server, role: role(e.Term), what: "leads"})
 	default:
 		l.endAll(e.Server)
-		l.line(e, e.What)
+		if e.Server == "" { // the scenario's: what came before it is told before it
+			l.endRows()
+		}
+		l.line(storyLine{at: e.At, server: e.Server, role: l.leader.roleOf(e.Server), what: e.What})
 	}
+}
+
+func role(term uint64) string { return fmt.Sprint("leader ", term) }
+
+func (l leadership) roleOf(server string) string {
+	if server == "" || server != l.server {
+		return ""
+	}
+	return role(l.term)
 }
 
 func (l *timeline) endAll(server string) {
@@ -93,8 +115,6 @@ func (l *timeline) endAll(server string) {
 	}
 }
 
-var verbs = map[EventKind]string{Applies: "applies", Acknowledges: "acknowledges", Rejects: "rejects"}
-
 // end writes the line of a row.
 func (l *timeline) end(key rowKey) {
 	r := l.rows[key]
@@ -102,45 +122,49 @@ func (l *timeline) end(key rowKey) {
 		return
 	}
 	delete(l.rows, key)
-	what := fmt.Sprintf("%s number %d, %.20q", verbs[key.kind], r.first.Number, r.first.Content)
-	switch {
-	case key.kind == Rejects:
-		what = fmt.Sprintf("rejects %d proposals, until %.4f s", r.count, r.last.At.Seconds())
-	case r.count > 1:
-		what = fmt.Sprintf("%s numbers %d to %d, until %.4f s", verbs[key.kind], r.first.Number, r.last.Number, r.last.At.Seconds())
+	line := storyLine{at: r.first.At, server: key.server, role: r.leader.roleOf(key.server)}
+	if r.count > 1 {
+		line.until = r.last.At
 	}
-	l.line(r.first, what)
+	numbers := fmt.Sprintf("number %d, %.20q", r.first.Number, r.first.Content)
+	if r.count > 1 {
+		numbers = fmt.Sprintf("numbers %d to %d", r.first.Number, r.last.Number)
+	}
+	switch key.kind {
+	case Applies:
+		line.entry = fmt.Sprintf("%d.%d", r.first.Index, r.first.Term)
+		if r.count > 1 {
+			line.entry += fmt.Sprintf("-%d.%d", r.last.Index, r.last.Term)
+		}
+		line.what = "applies " + numbers
+	case Acknowledges:
+		line.what = "the client has seen " + numbers + " applied"
+	case Rejects:
+		line.what = fmt.Sprintf("rejects %d proposals", r.count)
+	}
+	l.line(line)
 }
 
-func (l *timeline) line(e Event, what string) {
-	term, index := "", ""
-	if e.Term != 0 {
-		term = fmt.Sprint("term ", e.Term)
-	}
-	if e.Index != 0 {
-		index = fmt.Sprint("index ", e.Index)
-	}
+func (l *timeline) line(line storyLine) {
 	if len(l.lines) == maxLines {
-		l.lines = slices.Delete(l.lines, 0, 1)
+		l.lines = append(l.lines[:0], l.lines[1:]...)
 		l.dropped++
 	}
-	text := fmt.Sprintf("%9.4f s  %-3s %-9s %-11s %s", e.At.Seconds(), e.Server, term, index, what)
-	l.lines = append(l.lines, storyLine{e.At, strings.TrimRight(text, " ")})
+	l.lines = append(l.lines, line)
+}
+
+// endRows ends all rows, always in the same order.
+func (l *timeline) endRows() {
+	keys := slices.SortedFunc(maps.Keys(l.rows), func(a, b rowKey) int {
+		return cmp.Or(cmp.Compare(a.server, b.server), cmp.Compare(a.kind, b.kind))
+	})
+	for _, key := range keys {
+		l.end(key)
+	}
 }
 
 // String tells the run in order of time. It ends every row.
 func (l *timeline) String() string {
-	for key := range l.rows {
-		l.end(key)
-	}
-	slices.SortStableFunc(l.lines, func(a, b storyLine) int { return cmp.Compare(a.at, b.at) })
-	var b strings.Builder
-	if l.dropped > 0 {
-		fmt.Fprintf(&b, "(%d earlier lines)\n", l.dropped)
-	}
-	for _, line := range l.lines {
-		b.WriteString(line.text)
-		b.WriteByte('\n')
-	}
-	return b.String()
+	l.endRows()
+	return tell(l.lines, l.dropped)
 }

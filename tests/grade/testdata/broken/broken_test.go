@@ -1,0 +1,9 @@
+package broken
+
+import (
+	"testing"
+
+	"lockstep.example/raft/tests"
+)
+
+func TestLab(t *testing.T) { tests.RunLab(t, Maker) }
