@@ -189,6 +189,9 @@ func (r *recovery) readFrames() error {
 		if f.term != r.chain.hard.Term {
 			return &CorruptError{Path: r.path, Offset: at, Detail: fmt.Sprintf("the frame is of term %d, those before it lead to %d", f.term, r.chain.hard.Term)}
 		}
+		if f.durable > f.position {
+			return &CorruptError{Path: r.path, Offset: at, Detail: fmt.Sprintf("the frame at position %d says that everything up to %d was durable before it was written", f.position, f.durable)}
+		}
 		if f.batch.Count > 0 {
 			r.append(f.first, f.batch)
 		}

@@ -80,10 +80,11 @@ func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 //
 // The value v points to must be fresh: absent fields are left as they are and
 // old slices are overwritten in place. Whatever data claims, memory grows only
-// with what data holds. Every error is ErrMalformed.
+// with what data holds, and values.go bounds how much each byte can hold. Every
+// error is ErrMalformed.
 func Decode(data []byte, v any) (rest []byte, err error) {
-	if data == nil {
-		data = []byte{} // the decoder ignores a reset to nil
+	if _, err := measure(data); err != nil {
+		return nil, fmt.Errorf("%w: %d bytes into %T: %v", ErrMalformed, len(data), v, err)
 	}
 	d := decoders.Get().(*codec.Decoder)
 	d.ResetBytes(data)
