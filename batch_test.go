@@ -111,29 +111,3 @@ func TestWalkEndsAtTheFirstError(t *testing.T) {
 		t.Errorf("%d entries, %v", seen, err)
 	}
 }
-
-func FuzzBatch(f *testing.F) {
-	f.Add(commands(1, 1, 2, 3).Body, uint32(3))
-	for _, batch := range hostileBatches() {
-		f.Add(batch.Body, batch.Count)
-	}
-	f.Fuzz(func(t *testing.T, body []byte, count uint32) {
-		entries, err := Batch{Body: body, Count: count}.Entries(1)
-		if err != nil {
-			if !errors.Is(err, ErrMalformed) {
-				t.Fatal(err)
-			}
-			return
-		}
-		var again []byte
-		for i, e := range entries {
-			if e.Index != uint64(i)+1 || cap(e.Data) != len(e.Data) {
-				t.Fatalf("entry %d: %+v", i, e)
-			}
-			again = AppendEntry(again, e.Kind, e.Term, e.Data)
-		}
-		if !bytes.Equal(again, body) || len(entries) != int(count) {
-			t.Fatalf("%d entries of %d, %x from %x", len(entries), count, again, body)
-		}
-	})
-}

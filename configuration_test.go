@@ -157,23 +157,3 @@ func TestHostileConfigurations(t *testing.T) {
 		t.Errorf("%v allocations for a list that is not there", n)
 	}
 }
-
-func FuzzConfiguration(f *testing.F) {
-	full, three := fullConfiguration(), NewConfiguration(serverIDs(3))
-	f.Add(full.Encode())
-	f.Add(three.Encode())
-	f.Add([]byte{1, 0, 0, 0, 0, 255, 255, 255, 255})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := DecodeConfiguration(data)
-		if err != nil {
-			if !errors.Is(err, ErrMalformed) {
-				t.Fatal(err)
-			}
-			return
-		}
-		again, err := DecodeConfiguration(c.Encode())
-		if err != nil || !bytes.Equal(again.Encode(), c.Encode()) {
-			t.Fatalf("%+v, %+v, %v", c, again, err)
-		}
-	})
-}

@@ -67,28 +67,3 @@ func TestResultRefused(t *testing.T) {
 		}
 	}
 }
-
-func FuzzCommand(f *testing.F) {
-	for _, c := range []*Command{put("key", "value"), add("k", "v"), del("k"), cas("k", "v", 3)} {
-		f.Add(c.Append(nil))
-	}
-	for _, c := range badCommands {
-		f.Add(c.data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := DecodeCommand(data)
-		if err == nil && !bytes.Equal(c.Append(nil), data) {
-			t.Fatalf("%x decodes to %+v, which encodes to %x", data, c, c.Append(nil))
-		}
-		a, b := NewStore(), NewStore()
-		for range 2 {
-			ra, rb := a.Execute(1, data, nil), b.Execute(1, data, nil)
-			if !bytes.Equal(ra, rb) || a.Hash() != b.Hash() {
-				t.Fatalf("%x: two stores differ", data)
-			}
-			if r, perr := ParseResult(ra, &c); (err != nil || len(c.Key) == 0) && (perr == nil || r != WriteResult{}) {
-				t.Fatalf("%x does not decode (%v) and gives %+v", data, err, r)
-			}
-		}
-	})
-}

@@ -6,13 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/rpc"
 	"runtime"
 	"testing"
 	"time"
-
-	"lockstep.example/raft"
-	"lockstep.example/raft/internal/msgpack"
 )
 
 // recording is a net.Conn that reads given bytes and keeps what is written.
@@ -111,33 +107,4 @@ func TestBadFrames(t *testing.T) {
 			t.Errorf("%s: %d bytes were allocated", name, grown)
 		}
 	}
-}
-
-// FuzzFrames reads hostile bytes as the requests of a connection, up to decoded
-// bodies.
-func FuzzFrames(f *testing.F) {
-	payload, _ := msgpack.Append(nil, &rpc.Request{ServiceMethod: "Raft.AppendEntries", Seq: 1})
-	payload, _ = msgpack.Append(payload, &raft.AppendEntriesArgs{Batch: raft.Batch{Body: []byte("b")}})
-	f.Add(frame(payload), false)
-	f.Add(payload, true)
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1}, false)
-	f.Fuzz(func(t *testing.T, data []byte, wrap bool) {
-		if wrap { // gets past the checksum
-			data = frame(data)
-		}
-		c := newConn(reading(data), greeting{}, Limits{}.withDefaults(), 0)
-		codec := &serverCodec{c: c}
-		for {
-			var r rpc.Request
-			if err := codec.ReadRequestHeader(&r); err != nil {
-				if err != io.EOF || !c.isClosed() {
-					t.Fatalf("a bad header gave %v, closed is %v", err, c.isClosed())
-				}
-				return
-			}
-			if err := codec.ReadRequestBody(new(raft.AppendEntriesArgs)); err != nil && !c.isClosed() {
-				t.Fatalf("a bad body left the connection open: %v", err)
-			}
-		}
-	})
 }

@@ -80,19 +80,3 @@ func TestEveryReasonHasAVerdict(t *testing.T) {
 		t.Error("an unknown refusal counts as accepted")
 	}
 }
-
-func FuzzGreeting(f *testing.F) {
-	g := sampleGreeting()
-	f.Add(g.encode())
-	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		g, err := readGreeting(bytes.NewReader(data))
-		if err != nil {
-			return
-		}
-		again, err := readGreeting(bytes.NewReader(g.encode()))
-		if err != nil || !reflect.DeepEqual(g, again) {
-			t.Fatalf("%+v came back as %+v, %v", g, again, err)
-		}
-	})
-}

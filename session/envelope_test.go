@@ -5,8 +5,6 @@ import (
 	"errors"
 	"testing"
 	"time"
-
-	"lockstep.example/raft"
 )
 
 func TestEnvelopeBytes(t *testing.T) {
@@ -101,35 +99,4 @@ func TestClock(t *testing.T) {
 			}
 		}
 	}
-}
-
-func FuzzEnvelope(f *testing.F) {
-	f.Add((&Envelope{Kind: KindOpen, Elapsed: 5}).Append(nil))
-	f.Add((&Envelope{Kind: KindCommand, Elapsed: 1, Client: 1, Seq: 2, Floor: 1, Command: []byte("command")}).Append(nil))
-	for _, c := range badEnvelopes() {
-		f.Add(c.data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		e, err := Decode(data)
-		if err == nil && !bytes.Equal(e.Append(nil), data) {
-			t.Fatalf("%x decodes to %+v, which encodes to %x", data, e, e.Append(nil))
-		}
-		// Whatever the log holds, two servers make the same of it.
-		a, _ := newSessions(t, small)
-		b, _ := newSessions(t, small)
-		open := (&Envelope{Kind: KindOpen}).Append(nil)
-		batch := []raft.Entry{{Index: 1, Term: 1, Data: open}, {Index: 2, Term: 1, Data: data}, {Index: 3, Term: 1, Data: data}}
-		results := make([]raft.Result, len(batch))
-		a.Apply(batch, results)
-		for i := range batch {
-			b.Apply(batch[i:i+1], nil)
-			if _, err := ParseAnswer(results[i].Value); err != nil && !errors.Is(err, ErrMalformed) &&
-				!errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrUnknownSession) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrAhead) {
-				t.Fatalf("answer %x: %v", results[i].Value, err)
-			}
-		}
-		if a.Digest() != b.Digest() {
-			t.Fatal("one batch and three single entries lead to different tables")
-		}
-	})
 }

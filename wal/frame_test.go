@@ -79,31 +79,3 @@ func sameFrame(a, b frame) bool {
 	a.batch, b.batch = raft.Batch{}, raft.Batch{}
 	return body && fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
 }
-
-// FuzzDecodeFrame feeds the decoder anything, with the checksum of the header
-// made right so that it looks further. What it takes for a frame is one that
-// the encoder writes.
-func FuzzDecodeFrame(f *testing.F) {
-	for _, s := range sampleFrames() {
-		b := encodeFrame(testCodec, s)
-		f.Add(b, uint64(s.position))
-		f.Add(b[:len(b)/2], uint64(s.position))
-	}
-	huge := encodeFrame(testCodec, frame{kind: kindStage, position: 8})
-	binary.LittleEndian.PutUint32(huge[48:], 1<<32-1)
-	f.Add(huge, uint64(8))
-	f.Add(make([]byte, 256), uint64(0))
-	f.Fuzz(func(t *testing.T, b []byte, position uint64) {
-		if len(b) >= frameHeaderSize {
-			resum(testCodec, b)
-		}
-		got, err := testCodec.decode(b, raft.Position(position))
-		if err != nil {
-			return
-		}
-		again := encodeFrame(testCodec, got)
-		if got.size() > int64(len(b)) || !bytes.Equal(again[:frameHeaderSize+got.hardSize()+len(got.batch.Body)], b[:frameHeaderSize+got.hardSize()+len(got.batch.Body)]) {
-			t.Errorf("%x was read as %+v, which is written as %x", b, got, again)
-		}
-	})
-}

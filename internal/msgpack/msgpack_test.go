@@ -193,26 +193,3 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-func FuzzUnmarshal(f *testing.F) {
-	good, _ := Marshal(sample())
-	f.Add(good)
-	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var m message
-		if err := Unmarshal(data, &m); err != nil {
-			if !errors.Is(err, ErrMalformed) {
-				t.Fatal(err)
-			}
-			return
-		}
-		again, err := Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back message
-		if err := Unmarshal(again, &back); err != nil || !reflect.DeepEqual(m, back) {
-			t.Fatalf("%+v came back as %+v, %v", m, back, err)
-		}
-	})
-}
