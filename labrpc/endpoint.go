@@ -163,7 +163,7 @@ func (e *Endpoint) Call(to, method string, args, reply any, deadline time.Time, 
 	switch {
 	case n.closed:
 		// Nobody waits for timers any more: this one ends by itself at once.
-		time.AfterFunc(0, func() { done(ErrClosed) })
+		time.AfterFunc(soon, func() { done(ErrClosed) })
 		return
 	case e.gone:
 		err = ErrClosed

@@ -286,6 +286,7 @@ func TestClose(t *testing.T) {
 		n.Close()
 		a.Call("b", "Double", number{1}, &number{}, time.Time{}, ends.add)
 		n.Endpoint("d").Call("a", "Double", number{1}, &number{}, time.Time{}, ends.add)
+		time.Sleep(soon)
 		synctest.Wait()
 		ended := ends.take()
 		for _, err := range ended {
