@@ -109,7 +109,7 @@ func TestStalledDisk(t *testing.T) {
 	stalled := func(s *script) {
 		s.store.hold()
 		s.mutate(func() { s.stageLocked(Stage{}) })
-		s.pass(12 * time.Second)
+		s.pass(10*time.Second + 100*time.Millisecond)
 	}
 	short := setup{config: func(c *Config) {
 		c.ElectionTimeoutMin, c.ElectionTimeoutMax = 5*time.Second, 10*time.Second
