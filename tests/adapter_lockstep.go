@@ -29,6 +29,19 @@ func Lockstep(env Env) (Server, error) {
 	return s, s.start(raft.Config{Store: store, StateMachine: s})
 }
 
+// LockstepAt is Lockstep with a heartbeat interval of its own: a test that holds
+// every message wants few of them.
+func LockstepAt(heartbeat time.Duration) Maker {
+	return func(env Env) (Server, error) {
+		store, err := lockstepStore(env)
+		if err != nil {
+			return nil, err
+		}
+		s := &lockstepServer{env: env}
+		return s, s.start(raft.Config{Store: store, StateMachine: s, Heartbeat: heartbeat})
+	}
+}
+
 // start fills in what every server in this harness has, and starts the Raft.
 func (s *lockstepServer) start(config raft.Config) (err error) {
 	config.ID, config.Rand, config.CheckInvariants = raft.ServerID(s.env.ID), s.env.Rand, true

@@ -180,3 +180,22 @@ func TestTimelineFolds(t *testing.T) {
 		}
 	}
 }
+
+// TestWrap: long lines are cut at spaces, and a word longer than a line is not.
+func TestWrap(t *testing.T) {
+	word := strings.Repeat("w", textWidth+1)
+	for _, row := range []struct {
+		text string
+		want []string
+	}{
+		{"short", []string{"short"}},
+		{"two\nlines", []string{"two", "lines"}},
+		{"a " + word, []string{"a " + word}},
+		{"begin " + word + " end", []string{"begin", "  " + word + " end"}},
+		{word + " end", []string{word + " end"}},
+	} {
+		if got := wrap(row.text); !slices.Equal(got, row.want) {
+			t.Errorf("%q is wrapped as %q; want %q", row.text, got, row.want)
+		}
+	}
+}

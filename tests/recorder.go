@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,7 +21,7 @@ func Try(t *testing.T, maker Maker, s Scenario) (breach string) {
 			s.play(r, maker, rand.Uint64())
 		}()
 		<-played
-		for _, f := range r.cleanups {
+		for _, f := range slices.Backward(r.cleanups) { // as testing.T does
 			f()
 		}
 		breach = r.first

@@ -95,17 +95,19 @@ func crowd(servers []string) string {
 	return strings.Join(servers, " ")
 }
 
+const indent = "  " // of the lines that go on
+
 // wrap cuts text into lines no longer than the column, at spaces where it can.
 func wrap(text string) []string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
 		for len(line) > textWidth {
 			cut := strings.LastIndexByte(line[:textWidth], ' ')
-			if cut <= 0 {
-				break
+			if cut < len(indent) {
+				break // one long word, perhaps behind an indent
 			}
 			lines = append(lines, line[:cut])
-			line = "  " + line[cut+1:]
+			line = indent + line[cut+1:]
 		}
 		lines = append(lines, line)
 	}

@@ -83,7 +83,7 @@ func (w *world) possible(s step) bool {
 // line tells a step that is about to be taken.
 func (w *world) line(taken int, s step) string {
 	text := fmt.Sprintf("%3d  %v", taken, s)
-	if m := w.find(s.channel, s.nth); s.verb <= lose && m != nil {
+	if m := w.find(s.channel, s.nth); s.ofMessage() && m != nil {
 		s.nth = m.nth
 		text = fmt.Sprintf("%3d  %v: %s", taken, s, m.about())
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,10 +135,11 @@ func (s *search) leave(from schedule, first int, points []point, left int) error
 	return nil
 }
 
-// sample runs schedules that leave a story at random, and returns the first
-// failure.
+// sample runs schedules that leave a story at random, by LOCKSTEP_SEED, and
+// returns the first failure. That tells its own schedule: the seed need not be kept.
 func (s *search) sample() error {
-	random := rand.New(rand.NewPCG(1, 1))
+	seed, _ := strconv.ParseUint(os.Getenv("LOCKSTEP_SEED"), 10, 64) // 0 if it is none
+	random := rand.New(rand.NewPCG(seed, 1))
 	for s.budget.left(s.run) > 0 {
 		often := 2 + random.IntN(20)
 		o := run(s.t, schedule{story: s.story}, manner{choices: true, stray: func(choices []choice) *step {

@@ -32,6 +32,9 @@ type step struct {
 	nth     int     // of its channel; 0 is the oldest held, -1 the newest
 }
 
+// ofMessage tells whether the step is about a held message.
+func (s step) ofMessage() bool { return s.verb == deliver || s.verb == lose }
+
 // String is how a step is written in a story or a schedule: "read 0",
 // "1>0 beat' 2", "lose 1>0 beat' 2". Without a number it is the oldest message of
 // its channel; "last" is the newest.

@@ -126,7 +126,7 @@ func (w *world) do(s step) {
 	}
 	w.did[s.verb]++
 	var m *message
-	if s.verb <= lose {
+	if s.ofMessage() {
 		m = w.find(s.channel, s.nth)
 		w.take(m)
 	}
@@ -147,7 +147,7 @@ func (w *world) do(s step) {
 	case restart:
 		w.c.Restart(s.server)
 	case freeze:
-		w.thaw = w.c.Server(s.server).(Freezer).Freeze()
+		w.thaw = w.c.Server(s.server).(freezer).Freeze()
 	case thaw:
 		w.letGo()
 	}
@@ -163,8 +163,8 @@ func (w *world) letGo() {
 	}
 }
 
-// Freezer is a server that can be held still.
-type Freezer interface{ Freeze() (thaw func()) }
+// freezer is a server that can be held still: one built with the tag raftsim.
+type freezer interface{ Freeze() (thaw func()) }
 
 // settle lets the servers do all they can without a message or a timer.
 func (w *world) settle() {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"time"
 
 	"lockstep.example/raft/tests/internal/wasm"
@@ -58,7 +59,7 @@ func main() {
 	err := r.run(ctx)
 	switch {
 	case err == nil:
-	case errors.Is(err, wasm.ErrFailed):
+	case errors.Is(err, wasm.ErrFailed), errors.Is(err, errDiffer):
 		fmt.Fprintln(os.Stderr, "replay:", err)
 		os.Exit(1)
 	default:
@@ -102,9 +103,13 @@ func (r *replay) run(ctx context.Context) error {
 	return err
 }
 
+// errDiffer says that a seed did not decide everything.
+var errDiffer = errors.New("two runs of one seed differ: something is not seeded")
+
 var traceLine = regexp.MustCompile(`trace ([0-9a-f]{32})`)
 
-// once runs the seed under a schedule and returns the hash of the trace.
+// once runs the seed under a schedule and returns the hash of the trace, which a
+// lab scenario does not have.
 func (r *replay) once(ctx context.Context, schedule uint64, output io.Writer) (trace string, err error) {
 	run := wasm.Run{
 		Args:     []string{"-test.run", "^TestSimulation$", "-test.v", "-seed", fmt.Sprint(r.seed), "-servers", fmt.Sprint(r.servers), "-minutes", fmt.Sprint(r.minutes)},
@@ -118,6 +123,9 @@ func (r *replay) once(ctx context.Context, schedule uint64, output io.Writer) (t
 	var text bytes.Buffer
 	run.Output = io.MultiWriter(&text, output)
 	err = r.tests.Do(ctx, run)
+	if err == nil && !reached(text.String(), r.lab) {
+		err = fmt.Errorf("no test of package tests matches -lab %s", r.lab)
+	}
 	if found := traceLine.FindSubmatch(text.Bytes()); found != nil {
 		trace = string(found[1])
 	}
@@ -125,8 +133,22 @@ func (r *replay) once(ctx context.Context, schedule uint64, output io.Writer) (t
 	if err != nil {
 		verdict = err.Error()
 	}
-	fmt.Fprintf(os.Stderr, "replay: seed %d, schedule %d: %s in %v, trace %s\n", r.seed, schedule, verdict, time.Since(began).Round(time.Millisecond), trace)
+	if trace != "" {
+		verdict += ", trace " + trace
+	}
+	fmt.Fprintf(os.Stderr, "replay: seed %d, schedule %d, in %v: %s\n", r.seed, schedule, time.Since(began).Round(time.Millisecond), verdict)
 	return trace, err
+}
+
+// reached tells whether a test as deep as the one asked for was run: go test passes
+// if a subtest that is named does not exist.
+func reached(output, test string) bool {
+	for line := range strings.Lines(output) {
+		if name, ok := strings.CutPrefix(line, "=== RUN   "); ok && strings.Count(name, "/") >= strings.Count(test, "/") {
+			return true
+		}
+	}
+	return false
 }
 
 // compare runs it twice; both must be one run.
@@ -143,13 +165,13 @@ func (r *replay) compare(ctx context.Context) error {
 	a, b := outputs[0].Bytes(), outputs[1].Bytes()
 	os.Stdout.Write(a)
 	if !bytes.Equal(a, b) {
-		return fmt.Errorf("the two runs differ at byte %d of their output: something is not seeded", differs(a, b))
+		return fmt.Errorf("%w; the first difference is at byte %d of their output", errDiffer, firstDifference(a, b))
 	}
 	fmt.Fprintf(os.Stderr, "replay: both runs are one, %d bytes of output\n", len(a))
 	return result
 }
 
-func differs(a, b []byte) int {
+func firstDifference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
 			return i
@@ -163,7 +185,11 @@ func (r *replay) find(ctx context.Context) error {
 	for i := range r.search {
 		var output bytes.Buffer
 		schedule := r.schedule + uint64(i)
-		if _, err := r.once(ctx, schedule, &output); err != nil {
+		_, err := r.once(ctx, schedule, &output)
+		if err != nil && !errors.Is(err, wasm.ErrFailed) {
+			return err
+		}
+		if err != nil {
 			os.Stdout.Write(output.Bytes())
 			return fmt.Errorf("%w; exactly this run again: go run ./tests/replay -seed %d -schedule %d", err, r.seed, schedule)
 		}

@@ -62,3 +62,16 @@ func TestFailure(t *testing.T) {
 		t.Errorf("cancelled before: %v", err)
 	}
 }
+
+// TestReached: a scenario that does not exist is not one that passed.
+func TestReached(t *testing.T) {
+	const output = "=== RUN   TestLab\n=== RUN   TestLab/3B\n--- PASS: TestLab (0.00s)\n    --- PASS: TestLab/3B (0.00s)\nPASS\n"
+	for lab, want := range map[string]bool{"": true, "Lab": true, "Lab/3B": true, "Lab/3B/Nowhere": false} {
+		if got := reached(output, lab); got != want {
+			t.Errorf("%q: reached %v, want %v", lab, got, want)
+		}
+	}
+	if reached("testing: warning: no tests to run\nPASS\n", "Nowhere") {
+		t.Error("no test at all was reached")
+	}
+}

@@ -12,7 +12,9 @@ import (
 // has checked that
 //
 //   - what is committed is durable on a quorum of servers when the first of them
-//     applies it, and is never truncated or replaced afterwards;
+//     applies it, by way of an entry of its leader's own term (paper §5.4.2), and
+//     is never truncated or replaced afterwards;
+//   - a vote and an acknowledgement are durable when they are sent;
 //   - a start finds everything that was flushed before;
 //   - a server whose vote was flushed never votes for another in that term, over
 //     all its lives (paper §5.2);
@@ -21,7 +23,8 @@ import (
 //   - one index and one term are one entry after one term, in every log ever
 //     staged (Log Matching).
 //
-// Its mutex is a leaf: the stores call it with Raft.mu held.
+// Its mutex comes after Raft.mu, with which the stores call it, and before the
+// locks of the store itself and of the report.
 type durability struct {
 	servers int
 	report  *Report
@@ -34,7 +37,10 @@ type durability struct {
 	committed map[uint64]commitment
 	highest   uint64 // of committed
 	entries   map[[2]uint64]entryOf
-	breach    error // told at the next event
+	held      map[[2]uint64]acceptance // by index and term
+	bits      map[string]uint64
+	chosen    []uint64 // terms, from index 1 on
+	breach    error    // told at the next event
 }
 
 type ballot struct {
@@ -50,6 +56,7 @@ func newDurability(n int, report *Report) *durability {
 	return &durability{
 		servers: n, report: report, shadows: map[string]*shadow{}, votes: map[ballot]raft.ServerID{},
 		leads: map[string]uint64{}, committed: map[uint64]commitment{}, entries: map[[2]uint64]entryOf{},
+		held: map[[2]uint64]acceptance{}, bits: map[string]uint64{},
 	}
 }
 
@@ -80,14 +87,25 @@ func (d *durability) begin(server string, r raft.Recovered) error {
 	defer d.mu.Unlock()
 	delete(d.leads, server)
 	s := d.shadows[server]
-	if s == nil { // its first life: what Bootstrap wrote
-		d.shadows[server] = &shadow{now: found, flushed: found}
+	if s == nil { // its first life: what Bootstrap wrote is committed from birth
+		s = &shadow{now: found, flushed: found}
+		d.shadows[server] = s
+		d.accepted(server, s, staged{first: 1, terms: found.terms})
+		d.choose(found.terms)
 		return nil
 	}
 	if len(s.queue) > 0 {
 		d.report.count("crash with stages not flushed")
 	}
-	return s.recovered(found)
+	survived, err := s.recovered(found)
+	if err != nil {
+		return err
+	}
+	for range survived {
+		d.settle(server, s)
+	}
+	s.now, s.flushed, s.queue = found, found, nil
+	return nil
 }
 
 // stage stages into the store and notes it, as one step for flush.
@@ -116,11 +134,12 @@ func (d *durability) stage(server string, s raft.Stage, into func(raft.Stage) ra
 		}
 		d.entries[key] = e
 	}
-	change := staged{position, s.HardState, s.FirstIndex, terms}
+	change := staged{position: position, hard: s.HardState, first: s.FirstIndex, terms: terms}
 	if len(terms) == 0 {
 		change.first = 0
 	}
 	sh.now.put(change)
+	change.in = sh.now.hard.Term
 	sh.queue = append(sh.queue, change)
 	return position
 }
@@ -145,19 +164,25 @@ func (d *durability) flush(server string, position raft.Position) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.of(server)
-	n := 0
-	for n < len(s.queue) && s.queue[n].position <= position {
-		s.flushed.put(s.queue[n])
-		if h := s.queue[n].hard; h != nil && h.VotedFor != "" {
-			key := ballot{server, h.Term}
-			if before, ok := d.votes[key]; ok && before != h.VotedFor {
-				d.fail(fmt.Errorf("%s votes for %s in term %d, after a vote for %s", server, h.VotedFor, h.Term, before))
-			}
-			d.votes[key] = h.VotedFor
-		}
-		n++
+	for len(s.queue) > 0 && s.queue[0].position <= position {
+		d.settle(server, s)
 	}
-	s.queue = s.queue[n:]
+}
+
+// settle takes the oldest stage of a queue, which is durable now. d.mu must be
+// held.
+func (d *durability) settle(server string, s *shadow) {
+	stage := s.queue[0]
+	s.queue = s.queue[1:]
+	s.flushed.put(stage)
+	d.accepted(server, s, stage)
+	if h := stage.hard; h != nil && h.VotedFor != "" {
+		key := ballot{server, h.Term}
+		if before, ok := d.votes[key]; ok && before != h.VotedFor {
+			d.fail(fmt.Errorf("%s votes for %s in term %d, after a vote for %s", server, h.VotedFor, h.Term, before))
+		}
+		d.votes[key] = h.VotedFor
+	}
 }
 
 // Observe implements tests.Monitor.
@@ -184,8 +209,11 @@ func (d *durability) applies(e tests.Event) {
 			holders++
 		}
 	}
-	if 2*holders <= d.servers {
+	switch {
+	case 2*holders <= d.servers:
 		d.fail(fmt.Errorf("%s applies index %d of term %d, which is durable on %d of %d servers", e.Server, e.Index, e.Term, holders, d.servers))
+	case e.Index > uint64(len(d.chosen)) || d.chosen[e.Index-1] != e.Term:
+		d.fail(fmt.Errorf("%s applies index %d of term %d, which is not committed: no quorum has it with an entry of its leader's term", e.Server, e.Index, e.Term))
 	}
 	d.committed[e.Index] = commitment{e.Term, max(d.of(e.Server).now.hard.Term, e.Term)}
 	d.highest = max(d.highest, e.Index)

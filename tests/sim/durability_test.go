@@ -19,7 +19,7 @@ type script struct {
 func newScript(t *testing.T) *script {
 	s := &script{t, newDurability(3, NewReport()), map[string]raft.Position{}}
 	for _, server := range []string{"s0", "s1", "s2"} {
-		s.start(server, raft.HardState{Term: 1}, 1)
+		s.start(server, raft.HardState{Term: 2}, 1)
 	}
 	return s
 }
@@ -92,6 +92,29 @@ func TestDurability(t *testing.T) {
 			s.flush("s0", "s1")
 			s.apply("s0", 2, 3)
 		}},
+		{"on a quorum, of an earlier term (Figure 8)", "index 2 of term 2, which is not committed", func(s *script) {
+			for _, server := range []string{"s0", "s1"} {
+				s.vote(server, 3, "s0")
+				s.stage(server, 2, 2)
+				s.flush(server)
+			}
+			s.apply("s0", 2, 2)
+		}},
+		{"the same, with an entry of the leader's term", "", func(s *script) {
+			for _, server := range []string{"s0", "s1"} {
+				s.vote(server, 3, "s0")
+				s.stage(server, 2, 2, 3)
+				s.flush(server)
+			}
+			s.apply("s0", 2, 2)
+		}},
+		{"durable on a quorum by a power loss that took nothing", "", func(s *script) {
+			s.stage("s0", 2, 2)
+			s.flush("s0")
+			s.stage("s1", 2, 2)
+			_ = s.start("s1", raft.HardState{Term: 2}, 1, 2)
+			s.apply("s0", 2, 2)
+		}},
 		{"uncommitted tail replaced", "", func(s *script) {
 			s.stage("s0", 2, 2, 2)
 			s.stage("s0", 3, 3)
@@ -126,7 +149,7 @@ func TestDurability(t *testing.T) {
 		}},
 		{"a vote that no flush spoke of", "", func(s *script) {
 			s.vote("s0", 2, "s1")
-			_ = s.start("s0", raft.HardState{Term: 1}, 1)
+			_ = s.start("s0", raft.HardState{Term: 2}, 1)
 			s.vote("s0", 2, "s2")
 			s.flush("s0")
 		}},

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// fault is one entry of the menu the hand chooses from.
+// fault is one entry of the menu (menu.go) the hand chooses from.
 type fault struct {
 	name   string
 	weight int
@@ -24,11 +24,7 @@ type ending struct {
 // pause bounds the time between two faults.
 const pause = 1500 * time.Millisecond
 
-var menu []fault
-
-func init() { // a variable would refer to itself through Expected
-	menu = slices.Concat(crashes, disks, links, clocks)
-}
+var menu = slices.Concat(crashes, disks, links, clocks)
 
 // faults injects one fault after another until d has passed. Each ends by itself
 // after a time of its own, so that several are on at once, now and then none.
@@ -73,8 +69,17 @@ func (s *simulation) upTo(d time.Duration) time.Duration {
 	return time.Duration(s.random(int(d)))
 }
 
-// any returns some server.
-func (s *simulation) any() int { return s.random(s.cluster.N) }
+// any returns some server, one that runs if there is one: a fault of a server that
+// is down would be undone by its start.
+func (s *simulation) any() int {
+	i := s.random(s.cluster.N)
+	for k := range s.cluster.N {
+		if j := (i + k) % s.cluster.N; s.cluster.Alive(j) {
+			return j
+		}
+	}
+	return i
+}
 
 // leader returns the server that leads the highest term, or some server.
 func (s *simulation) leader() int {

@@ -11,8 +11,9 @@ const canFreeze = true
 func (h *host) freeze(d time.Duration) {
 	h.mu.Lock()
 	l := h.life
+	still := l != nil && l.thaw != nil
 	h.mu.Unlock()
-	if l == nil || l.thaw != nil {
+	if l == nil || still {
 		return
 	}
 	thaw := l.server.Raft().Freeze()

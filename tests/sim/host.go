@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"lockstep.example/raft"
 	"lockstep.example/raft/tests"
 	"lockstep.example/raft/vfs"
 	"lockstep.example/raft/wal"
@@ -40,7 +39,6 @@ type life struct {
 
 const (
 	healthyFlush = 150 * time.Microsecond
-	segmentBytes = 32 << 10 // small, so that runs rotate
 	directory    = "/log"
 )
 
@@ -69,16 +67,19 @@ func (h *host) start(env tests.Env) (tests.Server, error) {
 	if log.Report().TornBytes > 0 {
 		h.sim.report.count("torn tail")
 	}
+	if rate != 1 {
+		env.Trace(tests.Event{Kind: tests.Noted, What: fmt.Sprintf("its clock runs at %v", rate)})
+	}
 	apply := env.Apply
 	env.Apply = func(a tests.Applied) {
 		h.applyGate(l)
 		apply(a)
 	}
-	l.server, err = tests.NewKVServer(env, raft.Config{
-		Store:     watchedStore{log, h.sim.durability, h.id, l.ended},
-		Heartbeat: scaled(100*time.Millisecond, rate), ElectionTimeoutMin: scaled(500*time.Millisecond, rate),
-		ElectionTimeoutMax: scaled(time.Second, rate),
-	})
+	config := h.sim.limits()
+	config.Store = watchedStore{log, h.sim.durability, h.id, l.ended}
+	config.Heartbeat = scaled(100*time.Millisecond, rate)
+	config.ElectionTimeoutMin, config.ElectionTimeoutMax = scaled(500*time.Millisecond, rate), scaled(time.Second, rate)
+	l.server, err = tests.NewKVServer(env, config)
 	if err != nil {
 		log.Close()
 		return nil, err
@@ -134,7 +135,8 @@ func (h *host) survivors() func(vfs.Loss) int {
 	}
 }
 
-// crashInRecovery starts to recover the log and loses power on the way.
+// crashInRecovery starts to recover the log and loses power on the way. The server
+// is down: nobody else uses the disk.
 func (h *host) crashInRecovery() {
 	disk, at := h.disk, int64(1+h.sim.random(30))
 	var after *vfs.Mem
@@ -158,7 +160,7 @@ func (h *host) crashInRecovery() {
 }
 
 func (h *host) options() wal.Options {
-	return wal.Options{SegmentBytes: segmentBytes, Logger: slog.New(slog.DiscardHandler)}
+	return wal.Options{SegmentBytes: h.sim.segmentBytes(), Logger: slog.New(slog.DiscardHandler)}
 }
 
 // state is tests.Server's, but for a server that cannot answer now.

@@ -57,27 +57,27 @@ func (r *Report) Add(other *Report) {
 	}
 }
 
-// Expected are the faults and events that a campaign of some length must have
-// met: one that is missing means that the campaign does not test what it says.
-func Expected() (faults, events []string) {
+// expected are the faults and events that a campaign of some length must have
+// met: one that is missing means that the campaign does not test what it says. A
+// campaign builds the simulation with the tag raftsim, so all of the menu counts,
+// whatever the program that asks was built with.
+func expected() (faults, events []string) {
 	for _, f := range menu {
-		if f.possible == nil || f.possible() {
-			faults = append(faults, f.name)
-		}
+		faults = append(faults, f.name)
 	}
 	return append(faults, "clock runs at another rate"), []string{
 		"leader elected", "leader stepped down", "campaign put off", "vote refused",
-		"append refused: conflict", "append refused: stale term", "log truncated",
+		"append refused: conflict", "append refused: stale term", "append refused: busy", "log truncated",
 		"torn tail", "crash with stages not flushed", "crash inside a recovery", "server ended by its disk",
 		"unsynced write at a crash", "unsynced create at a crash",
 	}
 }
 
-// Missing lists what of Expected never happened.
+// Missing lists what of that never happened.
 func (r *Report) Missing() (missing []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	faults, events := Expected()
+	faults, events := expected()
 	for _, list := range []struct {
 		names []string
 		met   map[string]int

@@ -26,6 +26,7 @@ type contents struct {
 
 type staged struct {
 	position raft.Position
+	in       uint64 // the server's term then
 	hard     *raft.HardState
 	first    uint64
 	terms    []uint64
@@ -59,17 +60,20 @@ func (c *contents) equal(other *contents) bool {
 }
 
 // recovered compares what a start found on the disk with what it must find: all
-// that was flushed, and of the stages after it some number of the oldest.
-func (s *shadow) recovered(found contents) error {
+// that was flushed, and of the stages after it some number of the oldest, which it
+// returns.
+func (s *shadow) recovered(found contents) (survived int, err error) {
 	expected := s.flushed
-	for _, stage := range append(s.queue, staged{}) {
+	for n := 0; ; n++ {
 		if expected.equal(&found) {
-			s.now, s.flushed, s.queue = found, found, nil
-			return nil
+			return n, nil
 		}
-		expected.put(stage)
+		if n == len(s.queue) {
+			break
+		}
+		expected.put(s.queue[n])
 	}
-	return fmt.Errorf("recovered %d entries and %+v; %d entries and %+v were flushed, %d stages were not",
+	return 0, fmt.Errorf("recovered %d entries and %+v; %d entries and %+v were flushed, %d stages were not",
 		len(found.terms), found.hard, len(s.flushed.terms), s.flushed.hard, len(s.queue))
 }
 

@@ -4,7 +4,7 @@
 //
 // A run is some minutes of virtual time: 3, 5 or 7 servers, each a kv.Server on
 // a raft.Raft on a wal.WAL on a disk that can lose power; clerks that read and
-// write a few keys; and a hand that injects the faults of faults.go, several at
+// write a few keys; and a hand that injects the faults of menu.go, several at
 // a time. After each step the monitors of package tests and durability.go look
 // at logs, commits, votes and disks. Then the faults end: the cluster must come
 // to agree within seconds. In the end the history of all operations must be
@@ -29,7 +29,6 @@ import (
 
 	"lockstep.example/raft"
 	"lockstep.example/raft/kv"
-	"lockstep.example/raft/labrpc"
 	"lockstep.example/raft/tests"
 	"lockstep.example/raft/vfs"
 )
@@ -53,7 +52,8 @@ type simulation struct {
 	drawing sync.Mutex // a leaf
 	draws   *rand.Rand // guarded by drawing
 
-	until []ending // faults that end by themselves, soonest first
+	until   []ending // faults that end by themselves, soonest first
+	network *network
 }
 
 // Run runs one simulation in a synctest bubble and fails t at the first breach.
@@ -70,16 +70,21 @@ func Run(t tests.T, o Options) (report *Report, trace string) {
 	s := &simulation{options: o, report: NewReport(), began: time.Now(), draws: rand.New(rand.NewPCG(o.Seed, 3))}
 	s.durability = newDurability(o.Servers, s.report)
 	for i := range o.Servers {
-		s.hosts = append(s.hosts, &host{sim: s, id: fmt.Sprint("s", i), disk: vfs.NewMem(), flush: healthyFlush, rate: 1})
+		s.hosts = append(s.hosts, &host{sim: s, id: fmt.Sprint("s", i), disk: vfs.NewMem(), flush: healthyFlush, rate: s.clock()})
 	}
-	events := &tracer{report: s.report, hash: sha256.New()}
+	events := &tracer{report: s.report, hash: sha256.New(), healthy: s.healthy}
 	s.cluster = tests.NewCluster(t, o.Servers, o.Seed, s.maker, events, s.durability)
 
+	s.network = newNetwork(s.cluster.Net)
+	s.network.apply()
+	s.cluster.Net.Trace(s.durability.promises)
 	clients := s.startClients()
 	s.faults(o.Duration)
 	s.calm()
+	s.cluster.Agree(s.cluster.Command(0), s.cluster.N, true) // within ten seconds of the last fault
 	clients.stop()
 	s.cluster.Settle()
+	s.cluster.Sleep(time.Millisecond) // the monitors see a command before the store has it
 	s.compare()
 	s.report.Runs, s.report.Simulated = 1, s.elapsed()
 	s.check(clients)
@@ -118,21 +123,30 @@ func (s *simulation) replied(reply any) {
 	}
 }
 
-// calm ends every fault: links work, disks and clocks are healthy, all servers
-// run.
+// calm ends every fault: links work, disks are healthy, all servers run. Clocks go
+// on as they do.
 func (s *simulation) calm() {
 	s.cluster.Note("calm: all faults end")
 	for _, e := range s.until {
 		e.undo()
 	}
 	s.until = nil
-	s.cluster.Net.SetConditions(labrpc.Reliable())
-	s.cluster.Net.Heal()
+	s.network.heal()
 	for i, h := range s.hosts {
 		if h.isBroken() || !s.cluster.Alive(i) {
 			s.cluster.Restart(i)
 		}
 	}
+}
+
+// healthy tells whether the disk of a server does what it is asked.
+func (s *simulation) healthy(server string) bool {
+	for _, h := range s.hosts {
+		if h.id == server {
+			return !h.isBroken()
+		}
+	}
+	return true
 }
 
 // compare demands that all replicas have one state.
@@ -150,10 +164,11 @@ func (s *simulation) compare() {
 
 // tracer is a monitor that counts events and hashes all of them in their order.
 type tracer struct {
-	report *Report
-	mu     sync.Mutex // a leaf
-	hash   hash.Hash
-	buffer []byte
+	report  *Report
+	healthy func(server string) bool
+	mu      sync.Mutex // a leaf
+	hash    hash.Hash
+	buffer  []byte
 }
 
 // logged are events known by what a server logs.
@@ -173,6 +188,9 @@ func (t *tracer) Observe(e tests.Event) error {
 			if strings.Contains(e.What, text) {
 				t.report.count(name)
 			}
+		}
+		if strings.Contains(e.What, "raft: stopped") && t.healthy(e.Server) {
+			return fmt.Errorf("%s stopped, and its disk is healthy: %s", e.Server, e.What)
 		}
 	}
 	t.mu.Lock()

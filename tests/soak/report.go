@@ -47,6 +47,9 @@ func (r *report) verdict() string {
 		f := r.Failures[0]
 		return fmt.Sprintf("FAILED: %s, seed %s; again: %s", f.Job, f.Seed, f.Again)
 	}
+	if len(r.Done) == 0 {
+		return "FAILED: nothing was finished; run for longer"
+	}
 	if len(r.Missing) > 0 {
 		return fmt.Sprintf("FAILED: never happened in %d runs: %s; run for longer", r.Total.Runs, strings.Join(r.Missing, ", "))
 	}
@@ -78,7 +81,7 @@ func (r *report) markdown() string {
 	}{
 		{"simulations", float64(r.Total.Runs)}, {"simulated cluster-hours", r.Hours},
 		{"linearizable histories", float64(r.Total.Histories)}, {"operations in them", float64(r.Total.Checked)},
-		{"lab passes", float64(r.Done[labs])}, {"enumerations of reads", float64(r.Done[reads])},
+		{"lab passes", float64(r.Done[labs])}, {"enumerations of reads", float64(r.Done[reads])}, {"enumerations of topologies", float64(r.Done[topologies])},
 		{"seeds replayed exactly", float64(r.Done[replays])}, {"failures", float64(len(r.Failures))},
 	} {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", row.name, figure(row.count), figure(row.count/hours))

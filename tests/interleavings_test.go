@@ -11,11 +11,11 @@ import (
 	"lockstep.example/raft/labrpc"
 )
 
-// Scripts hold chosen messages of this module's own Raft and so force one
+// These hold chosen messages of this module's own Raft and so force one
 // interleaving.
 
-// script runs a story on a fresh cluster and settles it.
-func script(t *testing.T, servers int, story func(c *Cluster)) {
+// interleave runs a story on a fresh cluster and settles it.
+func interleave(t *testing.T, servers int, story func(c *Cluster)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewCluster(t, servers, rand.Uint64(), Lockstep)
 		story(c)
@@ -60,7 +60,7 @@ func carries(term uint64) labrpc.Match {
 // majority, under a leader none of whose own entries is. It is not committed, and
 // the next leader, without it, overwrites it.
 func TestFigure8(t *testing.T) {
-	script(t, 5, func(c *Cluster) {
+	interleave(t, 5, func(c *Cluster) {
 		// (a) The leader appends two big commands, which reach one follower. Big,
 		// so that they travel apart from what follows them.
 		a := c.Leader()
@@ -147,7 +147,7 @@ func TestTermsApart(t *testing.T) {
 // not move nextIndex back below matchIndex; and yet what the refused message
 // carried must be sent again, although nobody proposes anything more.
 func TestLateConflict(t *testing.T) {
-	script(t, 3, func(c *Cluster) {
+	interleave(t, 3, func(c *Cluster) {
 		c.SetFlushTime(100*time.Microsecond, 100*time.Microsecond)
 		leader := c.Leader()
 		follower := (leader + 1) % 3
