@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -83,6 +84,7 @@ func TestReleaseThis(t *testing.T) {
 			t.Error("the second message went out not at all, or twice")
 		}
 		time.Sleep(time.Second)
+		synctest.Wait() // the callback has returned: the replies may be read
 		if replies != [2]number{{0}, {4}} || len(h.Held()) != 1 {
 			t.Errorf("after the release of the second of two: %v, %d held", replies, len(h.Held()))
 		}
