@@ -14,6 +14,9 @@ const maxValues = 1 << 16
 // measure walks over the value at the front of data without decoding it and
 // returns its length. It refuses a value that is cut or consists of too many.
 //
+// It refuses an extension without bytes, which the decoder takes for longer than it
+// is: the two would read different values from there on.
+//
 // Depth costs it nothing: it counts how many values are still to come, and a list
 // or map only adds to that.
 func measure(data []byte) (int, error) {
@@ -28,6 +31,9 @@ func measure(data []byte) (int, error) {
 			if values += inside; values > maxValues {
 				return 0, fmt.Errorf("more than %d values", maxValues)
 			}
+		}
+		if tag := data[at]; tag >= 0xc7 && tag <= 0xc9 && size == 0 {
+			return 0, fmt.Errorf("empty extension at byte %d", at)
 		}
 		if size += uint64(head); size > uint64(len(data)-at) {
 			return 0, fmt.Errorf("cut at byte %d: a value of %d bytes, %d are left", at, size, len(data)-at)

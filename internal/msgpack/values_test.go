@@ -73,6 +73,11 @@ func TestMeasure(t *testing.T) {
 			}
 		}
 	}
+	for _, data := range [][]byte{{0xc7, 0, 5}, {0xc8, 0, 0, 5}, {0xc9, 0, 0, 0, 0, 5}} {
+		if _, err := measure(data); err == nil || !strings.Contains(err.Error(), "empty extension at byte 0") {
+			t.Errorf("% x: %v", data, err)
+		}
+	}
 	if _, err := measure(bytes.Repeat([]byte{0x91}, math.MaxUint16)); err == nil || !strings.Contains(err.Error(), "cut") {
 		t.Errorf("nested without end: %v", err)
 	}
