@@ -170,9 +170,10 @@ func (c *Cluster) Fail(err error) {
 }
 
 func (c *Cluster) failLocked(err error) {
-	if !c.T.Failed() { // the first breach causes others: tell it alone
-		c.T.Errorf("%9.4f s  %v", time.Since(c.began).Seconds(), err)
+	if c.T.Failed() {
+		return // the first breach causes others: tell it alone
 	}
+	c.T.Errorf("%9.4f s  %v", time.Since(c.began).Seconds(), err)
 	c.story.add(Event{At: time.Since(c.began), Kind: Noted, What: "FAILED: " + err.Error()})
 }
 

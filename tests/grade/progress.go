@@ -42,7 +42,8 @@ func (p *progress) ended(name string, o outcome) {
 }
 
 func (p *progress) line(now string) string {
-	return fmt.Sprintf("\r\x1b[Kpass %d of %d: %d scenarios run, %d pass; %s", p.pass, p.passes, p.done, p.succeeded, now)
+	// Without wrapping, for a line that wraps cannot be rewritten.
+	return fmt.Sprintf("\r\x1b[K\x1b[?7lpass %d of %d: %d scenarios run, %d pass; %s\x1b[?7h", p.pass, p.passes, p.done, p.succeeded, now)
 }
 
 func (p *progress) end() {

@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,7 +33,7 @@ whether the test named for each bug fails with its own words.
   go run ./tests/mutants -json report.json   also write the report for programs
 
 Exit code: 0 all killed; 1 something was not, or the list does not fit the code;
-2 wrong use.
+2 wrong use, or it could not be run. (go run itself returns 1 for every code but 0.)
 
 Flags:
 `
@@ -46,7 +47,7 @@ type options struct {
 }
 
 func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	o, err := parse(os.Args[1:], os.Stderr)
 	switch {
@@ -57,9 +58,17 @@ func main() {
 	}
 	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
+		if errors.As(err, new(errNotRun)) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+var errInterrupted = errors.New("interrupted")
+
+// errNotRun is a reason why no mutant was judged, or not all that were asked for.
+type errNotRun struct{ error }
 
 func parse(args []string, w io.Writer) (options, error) {
 	var o options
@@ -75,9 +84,20 @@ func parse(args []string, w io.Writer) (options, error) {
 		flags.PrintDefaults()
 	}
 	err := flags.Parse(args)
-	if err == nil && (flags.NArg() > 0 || o.workers < 1 || o.timeout <= 0) {
+	if err != nil {
+		return o, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q; rows are given with -row", flags.Arg(0))
+	case o.workers < 1:
+		err = fmt.Errorf("-workers %d: one is needed at least", o.workers)
+	case o.timeout <= 0:
+		err = fmt.Errorf("-timeout %v is no time to run", o.timeout)
+	}
+	if err != nil {
 		flags.Usage()
-		err = errors.New("wrong use")
+		_, _ = fmt.Fprintf(w, "\nmutants: %v\n", err)
 	}
 	return o, err
 }
@@ -86,7 +106,7 @@ func parse(args []string, w io.Writer) (options, error) {
 func run(ctx context.Context, o options, w io.Writer) error {
 	list, err := choose(mutants(), o.rows)
 	if err != nil {
-		return err
+		return errNotRun{err}
 	}
 	if o.list {
 		for _, m := range list {
@@ -101,7 +121,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	}
 	root, err := moduleRoot()
 	if err != nil {
-		return err
+		return errNotRun{err}
 	}
 	return prove(ctx, list, root, o, w)
 }
@@ -113,6 +133,7 @@ func choose(list []Mutant, rows string) ([]Mutant, error) {
 	}
 	var chosen []Mutant
 	for row := range strings.SplitSeq(strings.ToUpper(rows), ",") {
+		row = strings.TrimSpace(row)
 		before := len(chosen)
 		for _, m := range list {
 			if m.Row == row {
@@ -136,13 +157,17 @@ func prove(ctx context.Context, list []Mutant, root string, o options, w io.Writ
 	began := time.Now()
 	m, err := copyModule(root, o.timeout)
 	if err != nil {
-		return err
+		return errNotRun{err}
 	}
 	defer m.remove()
 	if wrong := check(list, m.dir); len(wrong) > 0 {
 		return fmt.Errorf("the list does not fit the code:\n%w", errors.Join(wrong...))
 	}
-	if wrong := m.baseline(ctx, list, o.workers); len(wrong) > 0 {
+	wrong := m.baseline(ctx, list, o.workers)
+	if ctx.Err() != nil {
+		return errNotRun{errInterrupted}
+	}
+	if len(wrong) > 0 {
 		return fmt.Errorf("the code as it is:\n%w", errors.Join(wrong...))
 	}
 	_, _ = fmt.Fprintf(w, "the tests of %d mutants pass on the code as it is, in %.0f s\n", len(list), time.Since(began).Seconds())
@@ -152,13 +177,13 @@ func prove(ctx context.Context, list []Mutant, root string, o options, w io.Writ
 		}
 	})
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return errNotRun{errInterrupted}
 	}
 	s := summarize(results, time.Since(began))
 	_, _ = fmt.Fprintln(w, s)
 	if o.json != "" {
 		if err := writeJSON(o.json, results, s); err != nil {
-			return err
+			return errNotRun{err}
 		}
 	}
 	if !s.AllKilled {

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"lockstep.example/raft/tests/internal/wasm"
@@ -31,7 +32,11 @@ usage: go run ./tests/replay [flags]
   go run ./tests/replay -seed 17 -search 50          until it fails, 50 times at most
   go run ./tests/replay -lab Lab/3B/Backup -seed 17  a lab scenario
 
-Exit code: 0 the run passed, 1 it failed, 2 it could not be run.
+The default of three simulated minutes takes some twenty seconds, and nothing is
+told before the end. Ctrl-C ends it at once.
+
+Exit code: 0 the run passed, 1 it failed, 2 it could not be run, or not to its
+end. (go run itself returns 1 for every code but 0.)
 
 flags:
 `
@@ -50,13 +55,16 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if r.seed == 0 || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "replay: give the seed to run: -seed 17 (-h tells more)")
+	if wrong := r.misused(flag.Args()); wrong != "" {
+		fmt.Fprintf(os.Stderr, "replay: %s (-h tells more)\n", wrong)
 		os.Exit(2)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err := r.run(ctx)
+	if ctx.Err() != nil {
+		err = errInterrupted
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, wasm.ErrFailed), errors.Is(err, errDiffer):
@@ -66,6 +74,25 @@ func main() {
 		fmt.Fprintln(os.Stderr, "replay:", err)
 		os.Exit(2)
 	}
+}
+
+// misused says what is wrong with the flags; nothing if they are right.
+func (r *replay) misused(arguments []string) string {
+	switch {
+	case len(arguments) > 0:
+		return fmt.Sprintf("unexpected argument %q", arguments[0])
+	case r.seed == 0:
+		return "give the seed to run, a number above 0: -seed 17"
+	case !(r.minutes > 0):
+		return fmt.Sprintf("-minutes %v is no time to run", r.minutes)
+	case r.servers < 0:
+		return fmt.Sprintf("-servers %d: one is needed at least", r.servers)
+	case r.search < 0:
+		return fmt.Sprintf("-search %d: it cannot be negative", r.search)
+	case r.search > 0 && r.twice:
+		return "-search and -twice do not go together"
+	}
+	return ""
 }
 
 type replay struct {
@@ -93,6 +120,11 @@ func (r *replay) run(ctx context.Context) error {
 	}
 	defer r.tests.Close()
 	fmt.Fprintf(os.Stderr, "replay: compiled in %v\n", time.Since(began).Round(time.Millisecond))
+	// A run that has begun cannot be ended but with the process.
+	defer context.AfterFunc(ctx, func() {
+		fmt.Fprintln(os.Stderr, "replay:", errInterrupted)
+		os.Exit(2)
+	})()
 	switch {
 	case r.search > 0:
 		return r.find(ctx)
@@ -102,6 +134,8 @@ func (r *replay) run(ctx context.Context) error {
 	_, err = r.once(ctx, r.schedule, os.Stdout)
 	return err
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // errDiffer says that a seed did not decide everything.
 var errDiffer = errors.New("two runs of one seed differ: something is not seeded")

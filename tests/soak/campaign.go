@@ -50,7 +50,7 @@ type failure struct {
 // packages are those whose tests are compiled.
 var packages = []string{"tests", "tests/sim", "tests/microscope"}
 
-// prepare compiles everything once.
+// prepare compiles everything once. Whatever it returns, c must be closed.
 func (c *campaign) prepare(ctx context.Context) error {
 	c.begun, c.done, c.total = map[string]int{}, map[string]int{}, sim.NewReport()
 	c.binaries = map[string]string{}
@@ -154,6 +154,9 @@ func (c *campaign) enough(k *kind) bool {
 // finish adds what a job did. One that was ended by the campaign's end counts for
 // nothing.
 func (c *campaign) finish(ctx context.Context, j job, err error) {
+	if err != nil {
+		awaitSignal(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var failed *failure
@@ -168,12 +171,23 @@ func (c *campaign) finish(ctx context.Context, j job, err error) {
 	}
 }
 
+// awaitSignal is called when a child process failed. Ctrl-C goes to children as
+// well, and may reach them first: what it ends is no failure.
+func awaitSignal(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
 func (f *failure) Error() string { return f.Job + " failed: " + f.Seed }
 
 // write keeps the report and the output of what failed.
 func (c *campaign) write(r *report) error {
+	if len(c.failures) > 0 {
+		fmt.Printf("\n%s\n", shorten(c.failures[0].Output))
+	}
 	for i, f := range c.failures {
-		fmt.Print(tail(f.Output, 60))
 		if c.directory != "" {
 			name := filepath.Join(c.directory, fmt.Sprintf("failure-%d.txt", i+1))
 			if err := os.WriteFile(name, []byte(f.Output), 0o644); err != nil {
@@ -188,8 +202,15 @@ func (c *campaign) write(r *report) error {
 	return errors.Join(err, os.WriteFile(filepath.Join(c.directory, "report.json"), r.json(), 0o644))
 }
 
-// tail returns the last n lines.
-func tail(text string, n int) string {
+// shorten keeps the beginning of a text, where a test says what went wrong first,
+// and its end.
+func shorten(text string) string {
+	const first, last = 20, 40
 	lines := strings.SplitAfter(text, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "")
+	left := len(lines) - first - last
+	if left <= 0 {
+		return text
+	}
+	return fmt.Sprintf("%s(%d more lines; -report keeps them)\n%s",
+		strings.Join(lines[:first], ""), left, strings.Join(lines[first+left:], ""))
 }

@@ -194,6 +194,9 @@ func (c *campaign) do(ctx context.Context, r wasm.Run) error {
 	select {
 	case err := <-ended:
 		return err
+	case <-ctx.Done():
+		c.abandoned.Store(true)
+		return context.Cause(ctx)
 	case <-time.After(patient):
 		c.abandoned.Store(true)
 		return errEndless

@@ -5,11 +5,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -23,8 +25,11 @@ usage: go run ./tests/soak [flags]
   go run ./tests/soak -runs 100 -passes 5      so much, however long it takes
   go run ./tests/soak -for 10m -race           the same under the race detector, slower
 
+Ctrl-C ends it early, with the report so far.
+
 Exit code: 0 nothing failed and everything that should happen happened, 1 a
-failure (the last line names the first failing seed), 2 it could not be run.
+failure (the last line names the first failing seed), 2 it could not be run, or
+not to its end. (go run itself returns 1 for every code but 0.)
 
 flags:
 `
@@ -43,28 +48,64 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() > 0 || c.workers < 1 || c.limit < 0 || c.runs < 0 || c.passes < 0 || c.limit == 0 && c.runs == 0 && c.passes == 0 {
-		fmt.Fprintln(os.Stderr, "soak: say for how long, -for 10m, or how much, -runs 100 -passes 5 (-h tells more)")
+	if wrong := c.misused(flag.Args()); wrong != "" {
+		fmt.Fprintf(os.Stderr, "soak: %s (-h tells more)\n", wrong)
 		os.Exit(2)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := c.prepare(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(2)
+	context.AfterFunc(ctx, cancel) // the second signal ends the process at once
+	os.Exit(c.soak(ctx, *quiet))
+}
+
+// misused says what is wrong with the flags; nothing if they are right.
+func (c *campaign) misused(arguments []string) string {
+	switch {
+	case len(arguments) > 0:
+		return fmt.Sprintf("unexpected argument %q", arguments[0])
+	case c.workers < 1:
+		return fmt.Sprintf("-workers %d: one is needed at least", c.workers)
+	case c.limit < 0:
+		return fmt.Sprintf("-for %v is no time to run", c.limit)
+	case c.runs < 0 || c.passes < 0:
+		return fmt.Sprintf("-runs %d -passes %d: neither can be negative", c.runs, c.passes)
+	case c.limit == 0 && c.runs == 0 && c.passes == 0:
+		return "say for how long, -for 10m, or how much, -runs 100 -passes 5"
 	}
-	show := startProgress(c, os.Stderr, *quiet)
+	return ""
+}
+
+// soak runs the campaign, reports, and returns the exit code.
+func (c *campaign) soak(ctx context.Context, quiet bool) int {
+	defer c.close()
+	err := c.prepare(ctx)
+	if err != nil {
+		awaitSignal(ctx)
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted while it compiled")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		return 2
+	}
+	show := startProgress(c, os.Stderr, quiet)
 	c.run(ctx)
 	show.stop()
 	report := c.summary()
 	fmt.Print(report.markdown())
 	if err := c.write(report); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(2)
+		return 2
 	}
-	c.close()
-	if verdict := report.verdict(); verdict != "" {
+	switch verdict := report.verdict(); {
+	case ctx.Err() != nil && len(report.Failures) == 0:
+		fmt.Printf("INTERRUPTED after %v; nothing failed until then\n", report.Took.Round(time.Second))
+		return 2
+	case verdict != "":
 		fmt.Println(verdict)
-		os.Exit(1)
+		return 1
 	}
+	fmt.Println("PASSED: nothing failed")
+	return 0
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,8 @@ func (p *progress) show(quiet bool) {
 	}
 	every, begin, end := 30*time.Second, "", "\n"
 	if info, err := p.out.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		every, begin, end = time.Second, "\r\x1b[K", ""
+		// Without wrapping, for a line that wraps cannot be rewritten.
+		every, begin, end = time.Second, "\r\x1b[K\x1b[?7l", "\x1b[?7h"
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -42,7 +44,7 @@ func (p *progress) show(quiet bool) {
 		case <-ticker.C:
 			fmt.Fprint(p.out, begin, p.c.line(), end)
 		case <-p.ended:
-			fmt.Fprint(p.out, begin)
+			fmt.Fprint(p.out, begin, strings.TrimSuffix(end, "\n"))
 			return
 		}
 	}

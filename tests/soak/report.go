@@ -95,6 +95,9 @@ func (r *report) markdown() string {
 			fmt.Fprintf(&b, "| %s | %d |\n", name, list.counts[name])
 		}
 	}
+	for i, f := range r.Failures {
+		fmt.Fprintf(&b, "\nFailure %d: %s, seed %s; again: `%s`\n", i+1, f.Job, f.Seed, f.Again)
+	}
 	if len(r.Missing) > 0 {
 		fmt.Fprintf(&b, "\nNever happened, and should have: %s.\n", strings.Join(r.Missing, ", "))
 	}
