@@ -160,7 +160,7 @@ func (rf *Raft) nextCallLocked(t *tenure, p *progress, now time.Time) (*appendCa
 			p.nextIndex = max(rf.resumeLocked(p, p.inflight[0]), p.matchIndex+1)
 			p.inflight, p.inflightBytes = nil, 0
 		}
-		return rf.buildAppendLocked(t, p, now, probeBytes), 0
+		return rf.buildAppendLocked(t, p, now, min(probeBytes, rf.config.MaxAppendBytes)), 0
 	}
 	if p.nextIndex >= rf.log.end() {
 		if !p.commitInflight && min(rf.commitIndex, p.matchIndex) > p.commitSent {

@@ -56,6 +56,13 @@ func TestProbeIsSmall(t *testing.T) {
 		s.conflict(first, 0, 1)
 		s.expect("a probe of 64 KiB at most", "0+8")
 	})
+	bubble(t, func(t *testing.T) {
+		s, _ := led(t, setup{config: func(c *Config) { c.MaxCommandBytes, c.MaxAppendBytes = 2000, 4000 }})
+		first := s.expect("elected", "1+1")[0]
+		s.add(10, 1000)
+		s.conflict(first, 0, 1)
+		s.expect("a probe of MaxAppendBytes at most", "0+5")
+	})
 }
 
 // TestSecondMessage: beside an outstanding message a second goes out only if it is
