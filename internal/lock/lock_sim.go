@@ -5,6 +5,7 @@ package lock
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 )
 
@@ -14,7 +15,9 @@ const Debug = false
 // Mutex is a mutex for which one waits durably in the sense of testing/synctest,
 // as one does not for a sync.Mutex: virtual time goes on while it is held, so that
 // a test can hold a server still. It goes to any of those who wait, not to the
-// one who came first: after a pause the world may go on in any order.
+// one who came first: after a pause the world may go on in any order. And who is
+// about to take it gives way now and then: under wasip1 the scheduler's own order
+// hardly depends on chance.
 type Mutex struct {
 	state   sync.Mutex // a leaf, guards the rest
 	held    bool
@@ -23,6 +26,9 @@ type Mutex struct {
 
 // Lock takes the mutex.
 func (m *Mutex) Lock() {
+	if rand.IntN(8) == 0 {
+		runtime.Gosched()
+	}
 	m.state.Lock()
 	if !m.held {
 		m.held = true
