@@ -45,7 +45,7 @@ func TestMicroscope(t *testing.T) {
 				t.Fatal(err)
 			}
 			if x.strayed > x.run/100 {
-				t.Errorf("%d of %d runs did not repeat what others had done before", x.strayed, x.run)
+				t.Errorf("%d of %d schedules never repeated what others had done before", x.strayed, x.run)
 			}
 			t.Log(x)
 		})

@@ -40,7 +40,7 @@ type search struct {
 	cut     bool            // not all schedules with depth deviations were run
 
 	run, pruned int
-	strayed     int // runs that did not repeat what their prefix had done before
+	strayed     int // schedules none of whose runs repeated what their prefix had done before
 }
 
 // maxVisited bounds the memory of a search. What is not kept may be run again.
@@ -75,7 +75,7 @@ func (s *search) explore(from schedule, left int) error {
 	if n := len(from.deviations); n > 0 {
 		first = from.deviations[n-1].at + 1
 	}
-	o := run(s.t, from, manner{choices: true, from: first})
+	o := s.repeat(from, manner{choices: true, from: first})
 	if left == 0 {
 		s.run++
 		s.tell(s)
@@ -97,6 +97,19 @@ func (s *search) explore(from schedule, left int) error {
 		return nil
 	}
 	return s.leave(from, first, o.points, left-1)
+}
+
+// repeat runs a schedule until it repeats what its prefix did before. When several
+// goroutines wait for one lock, as after a freeze, which of them goes first is the
+// scheduler's choice: a run may come out where the next step cannot be taken. It
+// was a legal run, and was checked, but it is not the one that was asked for.
+func (s *search) repeat(from schedule, how manner) (o outcome) {
+	for range tries {
+		if o = run(s.t, from, how); o.err != nil || !o.strayed {
+			break
+		}
+	}
+	return o
 }
 
 func (s *search) visit(key uint64, left int) {
@@ -177,8 +190,9 @@ func (b budget) left(run int) int {
 	return 1 + int(float64(run)*float64(b.d-spent)/float64(spent+1))
 }
 
-// tries is how often a schedule that failed is run again to see it fail. Within
-// one step the order of goroutines is the scheduler's own.
+// tries is how often a schedule that failed is run again to see it fail, and one
+// that strayed to see it repeat. Within one step the order of goroutines is the
+// scheduler's own.
 const tries = 50
 
 // failure tells a schedule that failed so that it can be read and run again.
