@@ -166,7 +166,9 @@ func (s *explored) copied() *explored {
 }
 
 func copiedStore(p *MemoryPersister) *MemoryPersister {
-	return &MemoryPersister{durable: p.durable, staged: slices.Clone(p.staged), end: p.end}
+	durable := p.durable
+	durable.entries = slices.Clip(durable.entries) // both go on from here
+	return &MemoryPersister{durable: durable, staged: slices.Clone(p.staged), end: p.end}
 }
 
 func copiedTenure(t *tenure) *tenure {

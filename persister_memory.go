@@ -153,7 +153,9 @@ func (d *memoryState) apply(s Stage) error {
 	if s.FirstIndex <= d.commit {
 		return fmt.Errorf("entries staged at index %d, at or below the commit point %d", s.FirstIndex, d.commit)
 	}
-	d.entries = d.entries[: s.FirstIndex-1 : s.FirstIndex-1]
+	if s.FirstIndex <= end { // what others share is not overwritten
+		d.entries = d.entries[: s.FirstIndex-1 : s.FirstIndex-1]
+	}
 	return s.Batch.Walk(func(_ EntryKind, _ uint64, raw []byte) error {
 		d.entries = append(d.entries, raw)
 		return nil

@@ -47,6 +47,7 @@ type node struct {
 	path   string // the name it got last
 	data   []byte // as the program sees it
 	base   []byte // content that no power loss takes, but for later pieces
+	shared bool   // data is base itself, until the first change
 	pieces []piece
 }
 

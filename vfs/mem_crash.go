@@ -46,7 +46,7 @@ func (m *Mem) Crash(keep func(Loss) int) *Mem {
 		}
 		old := names[path]
 		content := old.survivors(path, keep)
-		n := &node{dir: old.dir, path: path, data: content, base: slices.Clone(content)}
+		n := &node{dir: old.dir, path: path, data: content, base: content, shared: true}
 		after.names[path], after.durable[path] = n, n
 	}
 	return after

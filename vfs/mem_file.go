@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"slices"
 )
 
 // piece is one change to a file since all before it became durable. The pieces
@@ -46,6 +47,9 @@ func resize(content []byte, size int64) []byte {
 
 // change makes a change that a power loss may take.
 func (n *node) change(p piece) {
+	if n.shared {
+		n.data, n.shared = slices.Clone(n.data), false
+	}
 	n.data = p.apply(n.data)
 	n.pieces = append(n.pieces, p)
 }

@@ -38,14 +38,18 @@ var handle = func() *codec.MsgpackHandle {
 	return h
 }()
 
-// encoder is an Encoder with the slice it writes to.
+// encoder is an Encoder with the slice it writes to, and memory of its own for
+// those who bring none.
 type encoder struct {
 	*codec.Encoder
-	out []byte
+	out, own []byte
 }
 
+// keptBytes bounds the memory that an encoder at rest keeps.
+const keptBytes = 64 << 10
+
 var (
-	encoders = sync.Pool{New: func() any { return &encoder{Encoder: codec.NewEncoderBytes(new([]byte), handle)} }}
+	encoders = sync.Pool{New: func() any { return &encoder{Encoder: codec.NewEncoderBytes(new([]byte), handle), own: []byte{}} }}
 	decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes([]byte{}, handle) }}
 )
 
@@ -56,20 +60,29 @@ func Append(dst []byte, v any) ([]byte, error) {
 	// The encoder fills the spare capacity of dst and moves only if that is too
 	// small; a reused buffer soon is large enough.
 	spare := dst[len(dst):]
+	borrowed := cap(spare) == 0
+	if borrowed {
+		spare = e.own[:0]
+	}
 	e.out = spare
 	e.ResetBytes(&e.out)
 	err := e.Encode(v)
 	out := e.out
-	e.out = []byte{} // forget dst before the pool keeps the encoder
+	if borrowed && cap(out) <= keptBytes {
+		e.own = out[:0]
+	}
+	e.out = e.own // forget dst before the pool keeps the encoder
 	e.ResetBytes(&e.out)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("encode %T as msgpack: %w", v, err)
+	case !borrowed && cap(spare) >= len(out) && len(out) > 0 && &spare[:1][0] == &out[0]:
+		dst = dst[:len(dst)+len(out)]
+	default:
+		dst = append(dst, out...) // before another may use e.own
+	}
 	encoders.Put(e)
-	if err != nil {
-		return dst, fmt.Errorf("encode %T as msgpack: %w", v, err)
-	}
-	if cap(spare) >= len(out) && len(out) > 0 && &spare[:1][0] == &out[0] {
-		return dst[:len(dst)+len(out)], nil
-	}
-	return append(dst, out...), nil
+	return dst, err
 }
 
 // Marshal returns the encoding of v in memory of its own.

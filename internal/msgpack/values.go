@@ -47,55 +47,61 @@ func measure(data []byte) (int, error) {
 // that belong to the value, and how many values it holds. A head that is cut
 // takes more bytes than there are.
 func layout(b []byte) (head int, size, inside uint64) {
-	switch tag := b[0]; {
-	case tag <= 0x7f || tag >= 0xe0: // small integers
-		return 1, 0, 0
-	case tag <= 0x8f:
-		return 1, 0, 2 * uint64(tag&0x0f)
-	case tag <= 0x9f:
-		return 1, 0, uint64(tag & 0x0f)
-	case tag <= 0xbf:
-		return 1, uint64(tag & 0x1f), 0
-	default:
-		return tagged(tag, b)
+	f := &forms[b[0]]
+	head, size, inside = int(f.head), uint64(f.size), uint64(f.inside)
+	if f.width == 0 || len(b) <= int(f.width) {
+		return head, size, inside
 	}
+	n := uint64(b[1])
+	switch f.width {
+	case 2:
+		n = uint64(binary.BigEndian.Uint16(b[1:]))
+	case 4:
+		n = uint64(binary.BigEndian.Uint32(b[1:]))
+	}
+	return head, size + n*uint64(f.bytes), inside + n*uint64(f.each)
 }
 
-// tagged is layout for the tags from 0xc0 to 0xdf.
-func tagged(tag byte, b []byte) (head int, size, inside uint64) {
-	// Bytes of the length behind the tag; else bytes of the value itself.
-	length := func(width int) uint64 {
-		if len(b) <= width {
-			return 0 // the head is longer than what is left
-		}
-		var wide [8]byte
-		copy(wide[8-width:], b[1:1+width])
-		return binary.BigEndian.Uint64(wide[:])
-	}
-	switch {
-	case tag >= 0xde: // map 16, 32
-		width := 2 << (tag - 0xde)
-		return 1 + width, 0, 2 * length(width)
-	case tag >= 0xdc: // array 16, 32
-		width := 2 << (tag - 0xdc)
-		return 1 + width, 0, length(width)
-	case tag >= 0xd9: // text 8, 16, 32
-		width := 1 << (tag - 0xd9)
-		return 1 + width, length(width), 0
-	case tag >= 0xd4: // extension of 1, 2, 4, 8, 16 bytes
-		return 2 + 1<<(tag-0xd4), 0, 0
-	case tag >= 0xd0: // signed integers
-		return 1 + 1<<(tag-0xd0), 0, 0
-	case tag >= 0xcc: // unsigned integers
-		return 1 + 1<<(tag-0xcc), 0, 0
-	case tag >= 0xca: // floats
-		return 1 + 4<<(tag-0xca), 0, 0
-	case tag >= 0xc7: // extension 8, 16, 32
-		width := 1 << (tag - 0xc7)
-		return 2 + width, length(width), 0
-	case tag >= 0xc4: // bytes 8, 16, 32
-		width := 1 << (tag - 0xc4)
-		return 1 + width, length(width), 0
-	}
-	return 1, 0, 0 // nil, false, true, and 0xc1, which the decoder refuses
+// form is what the first byte of a value says.
+type form struct {
+	head         uint8 // bytes, that one and the length included
+	size, inside uint8 // bytes behind the head, and values
+	width        uint8 // bytes of the length n
+	bytes, each  uint8 // n is so many bytes, or so many values
 }
+
+var forms = func() (of [256]form) {
+	for tag := range 256 {
+		f := form{head: 1} // nil, false, true, small integers, and 0xc1, which the decoder refuses
+		switch {
+		case tag >= 0xe0 || tag <= 0x7f:
+		case tag <= 0x8f: // small map
+			f.inside = 2 * uint8(tag&0x0f)
+		case tag <= 0x9f: // small array
+			f.inside = uint8(tag & 0x0f)
+		case tag <= 0xbf: // small text
+			f.size = uint8(tag & 0x1f)
+		case tag >= 0xde: // map 16, 32
+			f.width, f.each = 2<<(tag-0xde), 2
+		case tag >= 0xdc: // array 16, 32
+			f.width, f.each = 2<<(tag-0xdc), 1
+		case tag >= 0xd9: // text 8, 16, 32
+			f.width, f.bytes = 1<<(tag-0xd9), 1
+		case tag >= 0xd4: // extension of 1, 2, 4, 8, 16 bytes
+			f.head = 2 + 1<<(tag-0xd4)
+		case tag >= 0xd0: // signed integers
+			f.head = 1 + 1<<(tag-0xd0)
+		case tag >= 0xcc: // unsigned integers
+			f.head = 1 + 1<<(tag-0xcc)
+		case tag >= 0xca: // floats
+			f.head = 1 + 4<<(tag-0xca)
+		case tag >= 0xc7: // extension 8, 16, 32: a byte for its type
+			f.head, f.width, f.bytes = 2, 1<<(tag-0xc7), 1
+		case tag >= 0xc4: // bytes 8, 16, 32
+			f.width, f.bytes = 1<<(tag-0xc4), 1
+		}
+		f.head += f.width
+		of[tag] = f
+	}
+	return of
+}()
