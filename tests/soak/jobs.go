@@ -47,8 +47,8 @@ const (
 var kinds = []kind{
 	{simulations, 48, func(seed uint64) job { return &simulation{seed: seed} }},
 	{labs, 46, func(seed uint64) job { return &labPass{seed} }},
-	{topologies, 1, func(uint64) job { return graphs{} }},
-	{reads, 4, func(seed uint64) job { return &enumeration{seed} }},
+	{topologies, 0.5, func(uint64) job { return graphs{} }},
+	{reads, 2.5, func(seed uint64) job { return &enumeration{seed} }},
 	{replays, 1, func(seed uint64) job { return &replay{seed} }},
 }
 
