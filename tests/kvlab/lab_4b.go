@@ -146,7 +146,11 @@ func (w *world) settled(c *client, keys []string, all tally, l load) {
 			w.fatal("%q has version %d after %d puts that were acknowledged and %d in doubt", key, version, all.done, all.doubt)
 		}
 	}
-	if enough := rounds * (l.clients + 1) / 2; all.done < enough || all.reads < enough {
+	readers, writers := l.clients, l.clients
+	if l.partitions {
+		writers = (l.clients + 1) / 2 // the others only read
+	}
+	if all.done < rounds*(writers+1)/2 || all.reads < rounds*(readers+1)/2 {
 		w.fatal("%d puts and %d gets were answered in %d rounds of %d clients: too few", all.done, all.reads, rounds, l.clients)
 	}
 }
