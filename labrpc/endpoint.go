@@ -181,6 +181,7 @@ func (e *Endpoint) Call(to, method string, args, reply any, deadline time.Time, 
 	n.send(m)
 	if n.twice(m, n.conditions.Duplicate) {
 		copied := *m
+		copied.again = true
 		n.send(&copied)
 	}
 }

@@ -352,6 +352,38 @@ func TestLateRequest(t *testing.T) {
 	})
 }
 
+// TestHandleOnceOfAServerThatStarts: requests are on their way, and on their way
+// again, before the server says that they arrive once.
+func TestHandleOnceOfAServerThatStarts(t *testing.T) {
+	for name, change := range map[string]func(*Conditions){
+		"duplicated": func(c *Conditions) { c.Duplicate = 1 },
+		"replayed":   func(c *Conditions) { c.Replay = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Reliable()
+			c.LateRequest, c.Late = 1, Range{time.Second, time.Second}
+			change(&c)
+			bubble(t, c, func(t *testing.T, n *Network) {
+				a, _ := counting(n, "a")
+				b, ran := n.Endpoint("b"), 0
+				time.AfterFunc(time.Second/2, func() {
+					HandleOnce(b, "Add", func(string, *number) (*number, error) {
+						ran++
+						return &number{}, nil
+					})
+				})
+				if _, err := ask[number](a, "b", "Add", number{}, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				if ran != 1 {
+					t.Fatalf("handled %d times", ran)
+				}
+			})
+		})
+	}
+}
+
 // TestHandleOnce: conditions that double every request leave some methods alone.
 func TestHandleOnce(t *testing.T) {
 	c := Reliable()

@@ -30,8 +30,9 @@ type Message struct {
 	Sent     time.Time
 	Request  *Message // of a reply: what it answers
 
-	body []byte
-	call *call
+	body  []byte
+	call  *call
+	again bool // not the first of its kind
 }
 
 // Decode decodes the arguments of a request, or the reply.
@@ -83,6 +84,7 @@ func (n *Network) carry(m *Message) {
 	n.after(d, func() { n.deliver(m) })
 	if n.twice(m, c.Replay) {
 		copied := *m
+		copied.again = true
 		n.after(d+c.Late.draw(n.random), func() { n.deliver(&copied) })
 	}
 }
@@ -94,6 +96,10 @@ func (n *Network) deliver(m *Message) {
 	if e == nil || !n.arrives(m.From, m.To) {
 		n.lose(m, n.conditions.CutSeen, ErrUnreachable)
 		n.mu.Unlock()
+		return
+	}
+	if m.again && e.once[m.Method] {
+		n.mu.Unlock() // when it was sent the server was starting and had not said so
 		return
 	}
 	h := e.methods[m.Method]
