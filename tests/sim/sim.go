@@ -81,7 +81,7 @@ func Run(t tests.T, o Options) (report *Report, trace string) {
 	clients := s.startClients()
 	s.faults(o.Duration)
 	s.calm()
-	s.cluster.Agree(s.cluster.Command(0), s.cluster.N, true) // within ten seconds of the last fault
+	s.cluster.Agree(s.cluster.Command(0), s.cluster.N, true) // within ten seconds
 	clients.stop()
 	s.cluster.Settle()
 	s.compare()
@@ -136,6 +136,7 @@ func (s *simulation) calm() {
 			s.cluster.Restart(i)
 		}
 	}
+	s.network.settle()
 }
 
 // healthy tells whether the disk of a server does what it is asked.

@@ -14,6 +14,8 @@ type network struct {
 	weather map[int]labrpc.Conditions
 	cuts    map[cut]map[int]bool // by whom each direction of a link is cut
 	last    int                  // number of the latest fault
+	now     labrpc.Conditions    // in force
+	late    time.Time            // until then messages of earlier weather may arrive
 }
 
 type cut struct{ from, to string }
@@ -49,8 +51,19 @@ func (n *network) apply() {
 		all.LossSeen, all.CutSeen = worse(all.LossSeen, c.LossSeen), worse(all.CutSeen, c.CutSeen)
 		all.Late = worse(all.Late, c.Late)
 	}
+	if c := &n.now; c.Replay > 0 || c.LateRequest > 0 || c.LateReply > 0 {
+		// A request that is late may come again, as much later.
+		if until := time.Now().Add(c.Latency.Max + 2*c.Late.Max); until.After(n.late) {
+			n.late = until
+		}
+	}
+	n.now = all
 	n.net.SetConditions(all)
 }
+
+// settle waits until the last message of earlier weather has arrived. An old leader's
+// requests that come again are a fault for as long as they come.
+func (n *network) settle() { time.Sleep(time.Until(n.late)) }
 
 func worse(a, b labrpc.Range) labrpc.Range {
 	if b.Max > a.Max {

@@ -53,3 +53,38 @@ func TestFaultsOfOneKind(t *testing.T) {
 		expect("the end of the loss", true)
 	})
 }
+
+// TestSettle: when old requests have stopped being sent again, those that were come
+// for a while yet; after settle none does.
+func TestSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := labrpc.New(nil, labrpc.Reliable())
+		defer net.Close()
+		a, b, arrived := net.Endpoint("a"), net.Endpoint("b"), 0
+		labrpc.Handle(b, "Ask", func(string, *int) (*int, error) {
+			arrived++
+			return new(int), nil
+		})
+		n := newNetwork(net)
+		n.apply()
+		again := labrpc.Reliable()
+		again.Replay, again.Late = 1, labrpc.Range{Min: time.Second, Max: 10 * time.Second}
+		end := n.begin(again)
+		for range 100 {
+			a.Call("b", "Ask", new(int), new(int), time.Now().Add(time.Second), func(error) {})
+		}
+		end()
+		time.Sleep(time.Second / 2)
+		if arrived != 100 {
+			t.Fatalf("%d of 100 arrived at first", arrived)
+		}
+		n.settle()
+		if arrived != 200 {
+			t.Errorf("%d arrived before settle returned", arrived)
+		}
+		time.Sleep(time.Minute)
+		if arrived != 200 {
+			t.Errorf("%d arrived in all", arrived)
+		}
+	})
+}
