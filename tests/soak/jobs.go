@@ -45,11 +45,11 @@ const (
 // A lab pass takes as long as five simulations, one at all sizes three times as
 // long: they and the simulations share most of the time.
 var kinds = []kind{
-	{simulations, 48, func(seed uint64) job { return &simulation{seed: seed} }},
-	{labs, 46, func(seed uint64) job { return &labPass{seed} }},
+	{simulations, 47.5, func(seed uint64) job { return &simulation{seed: seed} }},
+	{labs, 49, func(seed uint64) job { return &labPass{seed} }},
 	{topologies, 0.5, func(uint64) job { return graphs{} }},
-	{reads, 2.5, func(seed uint64) job { return &enumeration{seed} }},
-	{replays, 1, func(seed uint64) job { return &replay{seed} }},
+	{reads, 2, func(seed uint64) job { return &enumeration{seed} }},
+	{replays, 0.5, func(seed uint64) job { return &replay{seed} }},
 }
 
 // binary runs a test binary. It finds no files of its package: it runs elsewhere.
@@ -127,7 +127,7 @@ func (j *labPass) run(ctx context.Context, c *campaign) error {
 	return &failure{"lab pass " + name, fmt.Sprint(j.seed), seed + " go test -tags raftsim ./tests -run '" + name + "'", string(out)}
 }
 
-const allSizes = 10
+const allSizes = 20
 
 // labTests are the tests a pass is made of.
 const labTests = "^Test(Lab|Elections|Proposals|Reads|Storms)$"
