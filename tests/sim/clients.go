@@ -19,7 +19,7 @@ const (
 	crowdClients = 5 // at most five at once on a key
 	crowdKeys    = 24
 	largeValue   = 48 << 10
-	thinking     = 550 * time.Millisecond // at most, between two operations
+	thinking     = 580 * time.Millisecond // at most, between two operations
 	patience     = 8 * time.Second        // at most, for one operation
 )
 
