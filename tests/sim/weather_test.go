@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,9 +61,10 @@ func TestSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := labrpc.New(nil, labrpc.Reliable())
 		defer net.Close()
-		a, b, arrived := net.Endpoint("a"), net.Endpoint("b"), 0
+		a, b := net.Endpoint("a"), net.Endpoint("b")
+		var arrived atomic.Int32
 		labrpc.Handle(b, "Ask", func(string, *int) (*int, error) {
-			arrived++
+			arrived.Add(1)
 			return new(int), nil
 		})
 		n := newNetwork(net)
@@ -75,16 +77,16 @@ func TestSettle(t *testing.T) {
 		}
 		end()
 		time.Sleep(time.Second / 2)
-		if arrived != 100 {
-			t.Fatalf("%d of 100 arrived at first", arrived)
+		if n := arrived.Load(); n != 100 {
+			t.Fatalf("%d of 100 arrived at first", n)
 		}
 		n.settle()
-		if arrived != 200 {
-			t.Errorf("%d arrived before settle returned", arrived)
+		if n := arrived.Load(); n != 200 {
+			t.Errorf("%d arrived before settle returned", n)
 		}
 		time.Sleep(time.Minute)
-		if arrived != 200 {
-			t.Errorf("%d arrived in all", arrived)
+		if n := arrived.Load(); n != 200 {
+			t.Errorf("%d arrived in all", n)
 		}
 	})
 }
