@@ -56,37 +56,39 @@ func TestFaultsOfOneKind(t *testing.T) {
 }
 
 // TestSettle: when old requests have stopped being sent again, those that were come
-// for a while yet; after settle none does.
+// for a while yet; after settle none does, also if the first of them was late itself.
 func TestSettle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := labrpc.New(nil, labrpc.Reliable())
-		defer net.Close()
-		a, b := net.Endpoint("a"), net.Endpoint("b")
-		var arrived atomic.Int32
-		labrpc.Handle(b, "Ask", func(string, *int) (*int, error) {
-			arrived.Add(1)
-			return new(int), nil
+	for _, late := range []float64{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			net := labrpc.New(nil, labrpc.Reliable())
+			defer net.Close()
+			a, b := net.Endpoint("a"), net.Endpoint("b")
+			var arrived atomic.Int32
+			labrpc.Handle(b, "Ask", func(string, *int) (*int, error) {
+				arrived.Add(1)
+				return new(int), nil
+			})
+			n := newNetwork(net)
+			n.apply()
+			again := labrpc.Reliable()
+			again.Replay, again.LateRequest, again.Late = 1, late, labrpc.Range{Min: time.Second, Max: 10 * time.Second}
+			end := n.begin(again)
+			for range 100 {
+				a.Call("b", "Ask", new(int), new(int), time.Now().Add(time.Second), func(error) {})
+			}
+			end()
+			time.Sleep(time.Second / 2)
+			if n, want := arrived.Load(), int32(100*(1-late)); n != want {
+				t.Fatalf("late %v: %d of 100 arrived at first, want %d", late, n, want)
+			}
+			n.settle()
+			if n := arrived.Load(); n != 200 {
+				t.Errorf("late %v: %d arrived before settle returned", late, n)
+			}
+			time.Sleep(time.Minute)
+			if n := arrived.Load(); n != 200 {
+				t.Errorf("late %v: %d arrived in all", late, n)
+			}
 		})
-		n := newNetwork(net)
-		n.apply()
-		again := labrpc.Reliable()
-		again.Replay, again.Late = 1, labrpc.Range{Min: time.Second, Max: 10 * time.Second}
-		end := n.begin(again)
-		for range 100 {
-			a.Call("b", "Ask", new(int), new(int), time.Now().Add(time.Second), func(error) {})
-		}
-		end()
-		time.Sleep(time.Second / 2)
-		if n := arrived.Load(); n != 100 {
-			t.Fatalf("%d of 100 arrived at first", n)
-		}
-		n.settle()
-		if n := arrived.Load(); n != 200 {
-			t.Errorf("%d arrived before settle returned", n)
-		}
-		time.Sleep(time.Minute)
-		if n := arrived.Load(); n != 200 {
-			t.Errorf("%d arrived in all", n)
-		}
-	})
+	}
 }

@@ -105,7 +105,7 @@ func (j *simulation) run(ctx context.Context, c *campaign) error {
 		err = readErr
 	}
 	if err != nil {
-		return &failure{"simulation", "?", "go test -tags raftsim ./tests/sim", fmt.Sprintf("%s\n%v", out, err)}
+		return &failure{"simulation", "?", cores(j.seed) + " go test -tags raftsim ./tests/sim", fmt.Sprintf("%s\n%v", out, err)}
 	}
 	return nil
 }
@@ -122,12 +122,12 @@ type labPass struct{ seed uint64 }
 var failedTest = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+/\S+)`)
 
 func (j *labPass) run(ctx context.Context, c *campaign) error {
-	seed := fmt.Sprint("LOCKSTEP_SEED=", j.seed)
+	seed, cores := fmt.Sprint("LOCKSTEP_SEED=", j.seed), cores(j.seed)
 	arguments := []string{"-test.run", labTests}
 	if j.seed%allSizes != 0 {
 		arguments = append(arguments, "-test.short", "-test.skip", "//-[0-9]+servers$") // a name within a family within TestLab
 	}
-	out, err := c.binary(ctx, "tests", []string{seed, cores(j.seed)}, arguments...)
+	out, err := c.binary(ctx, "tests", []string{seed, cores}, arguments...)
 	if err == nil {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (j *labPass) run(ctx context.Context, c *campaign) error {
 	for _, m := range failedTest.FindAllSubmatch(out, -1) {
 		name = string(m[1]) // the innermost comes last
 	}
-	return &failure{"lab pass " + name, fmt.Sprint(j.seed), seed + " go test -tags raftsim ./tests -run '" + name + "'", string(out)}
+	return &failure{"lab pass " + name, fmt.Sprint(j.seed), seed + " " + cores + " go test -tags raftsim ./tests -run '" + name + "'", string(out)}
 }
 
 const allSizes = 20
